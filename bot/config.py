@@ -1,0 +1,161 @@
+"""config.toml -> frozen settings.
+
+Every setting has a default here and one line of why in the shipped ``config.toml``; a room receives its own section, never
+the whole. Secrets are named, never written: a ``*_env`` setting holds the name of an environment variable.
+Nothing is read at import.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bot.errors import ConfigError
+
+Seconds = Annotated[float, Field(ge=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class Section(BaseModel):
+    """A part of the file: unknown keys are mistakes, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Paths(Section):
+    """Where things are; relative paths start at the folder of config.toml."""
+
+    characters: Path = Path("characters")
+    models: Path = Path("gguf")
+    data: Path = Path("data")
+
+
+class RemoteEngine(Section):
+    """An OpenAI-compatible server, used instead of the embedded engine when ``base_url`` is set."""
+
+    base_url: str = ""
+    model: str = ""
+    api_key_env: str = "TROUPE_REMOTE_KEY"
+    context_tokens: int = Field(8192, ge=512)
+    timeout_seconds: Seconds = 120
+    concurrent: int = Field(8, ge=1)
+
+
+class EngineSettings(Section):
+    """The one model that all characters share."""
+
+    model: str = "current"
+    gpu_layers: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
+    context_tokens: int = Field(4096, ge=512)
+    cache_tokens: int = Field(16384, ge=512)
+    sequences: int = Field(64, ge=2, le=256)
+    live_replies: int = Field(16, ge=1, le=128)
+    queue: int = Field(256, ge=1)
+    threads: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    batch_tokens: int = Field(512, ge=32)
+    chunk_tokens: int = Field(128, ge=16)
+    cache_type: Literal["f16", "q8_0"] = "f16"
+    flash_attention: Literal["auto", "on", "off"] = "auto"
+    remote: RemoteEngine = RemoteEngine()
+
+
+class SessionSettings(Section):
+    """Who answers, when, and how much of the context each part of a prompt may take."""
+
+    settle_seconds: Seconds = 0.8
+    inbox: int = Field(64, ge=1)
+    cascade: int = Field(2, ge=0)
+    speakers: int = Field(3, ge=1)
+    retries: int = Field(2, ge=0)
+    stale_minutes: float = Field(15, gt=0)
+    idle_seconds: Seconds = 300
+    reply_tokens: int = Field(160, ge=8)
+    card_tokens: int = Field(900, ge=64)
+    lore_tokens: int = Field(250, ge=0)
+    memory_tokens: int = Field(250, ge=0)
+    exemplar_tokens: int = Field(700, ge=0)
+    fixed_exemplars: int = Field(12, ge=0)
+    history_turns: int = Field(60, ge=1)
+
+
+class RetrievalSettings(Section):
+    exemplars: int = Field(3, ge=0)
+    mode: Literal["lines"] = "lines"
+
+
+class MemorySettings(Section):
+    url: str = ""
+    busy_seconds: Seconds = 5
+
+
+class CharacterSettings(Section):
+    """Limits for cards that strangers bring."""
+
+    awake: tuple[str, ...] = ()
+    card_bytes: int = Field(8 * 1024 * 1024, ge=1024)
+    json_bytes: int = Field(2 * 1024 * 1024, ge=1024)
+    json_depth: int = Field(32, ge=4)
+    pixels: int = Field(16_000_000, ge=1)
+    png_chunks: int = Field(256, ge=1)
+
+
+class WebSettings(Section):
+    host: str = "127.0.0.1"
+    port: int = Field(8080, ge=0, le=65535)
+
+
+class DiscordSettings(Section):
+    token_env: str = "DISCORD_BOT_TOKEN"  # noqa: S105  a name, not a secret
+    api_base: str = "https://discord.com/api/v10"
+    gateway_url: str = "wss://gateway.discord.gg/"
+
+
+class TelegramSettings(Section):
+    token_env: str = "TELEGRAM_BOT_TOKEN"  # noqa: S105  a name, not a secret
+    api_base: str = "https://api.telegram.org/bot"
+    file_base: str = "https://api.telegram.org/file/bot"
+
+
+class LogSettings(Section):
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    what_people_said: bool = False
+
+
+class Config(Section):
+    paths: Paths = Paths()
+    engine: EngineSettings = EngineSettings()
+    sessions: SessionSettings = SessionSettings()
+    retrieval: RetrievalSettings = RetrievalSettings()
+    memory: MemorySettings = MemorySettings()
+    characters: CharacterSettings = CharacterSettings()
+    web: WebSettings = WebSettings()
+    discord: DiscordSettings = DiscordSettings()
+    telegram: TelegramSettings = TelegramSettings()
+    log: LogSettings = LogSettings()
+
+
+def load_config(path: Path) -> Config:
+    """Read and check the whole file at once.
+
+    Raises:
+        ConfigError: names the file and every key that is wrong, not only the first.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{path}: there is no such file; name one with --config FILE or TROUPE_CONFIG") from error
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is not valid TOML: {error}") from error
+    try:
+        config = Config.model_validate(raw)
+    except ValidationError as error:
+        problems = "\n".join(f"  {'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise ConfigError(f"{path}:\n{problems}") from error
+    home = path.resolve().parent
+    places = {name: home / value for name, value in config.paths}
+    return config.model_copy(update={"paths": Paths(**places)})
