@@ -96,6 +96,10 @@ class Channel(Protocol):
         """Replace what ``open`` has shown. The last edit carries the whole text."""
         ...
 
+    async def remove(self, sent_id: str) -> None:
+        """Take back what ``open`` has shown."""
+        ...
+
     def typing(self, character: Face) -> AbstractAsyncContextManager[None]:
         """Show that a reply is being made, until left."""
         ...

@@ -1,0 +1,337 @@
+"""Every channel's one task and one inbox: a message goes in, replies come out in order.
+
+The path of a message: ``Router.hear`` (stored, seen before?) -> the channel's inbox -> ``_Conversation.run`` (settle) ->
+``_answer`` (casting) -> ``Session.speak`` (prompt, engine, delivery).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from bot.characters.cast import Character
+from bot.errors import BotError, CommandRefused, ConnectorError, EngineBusy, EngineError
+from bot.memory.store import Delivery, PendingTurn
+from bot.messages import Channel, ChannelKey, Incoming, Reply, Turn
+from bot.sessions.casting import Call, cast_reply, named_in
+from bot.sessions.company import Company
+from bot.sessions.session import Session, Stage, Task
+
+log = logging.getLogger(__name__)
+
+LOST_REPLY = "(Something went wrong behind the curtain, and that reply was lost. Saying it again may help.)"
+BUSY = "(Too many people are talking at once just now. Please try again in a moment.)"
+FULL = "(I cannot keep up with this channel: some messages will stay unanswered.)"
+
+
+@dataclass(slots=True)
+class _Heard:
+    """A message in an inbox. ``done`` resolves to the replies that it led to, or to what went wrong."""
+
+    turn: Turn
+    port: Channel
+    addressed: tuple[str, ...]
+    direct: bool
+    done: asyncio.Future[list[Reply]]
+
+
+@dataclass(slots=True)
+class _Again:
+    """A wish about an old reply: another take of it, or more of it."""
+
+    delivery: Delivery
+    go_on: bool
+    port: Channel
+    done: asyncio.Future[list[Reply]]
+
+
+class Router:
+    """The door to all conversations. Everything here runs on one event loop."""
+
+    def __init__(self, stage: Stage, company: Company) -> None:
+        self._stage = stage
+        self._company = company
+        self._conversations: dict[ChannelKey, _Conversation] = {}
+        self._closing = False
+
+    async def hear(self, incoming: Incoming) -> asyncio.Future[list[Reply]] | None:
+        """Store a message and queue it. None: it was seen before, and nothing more happens.
+
+        The future gives the replies when the turn is over; nobody has to await it.
+
+        Raises:
+            CommandRefused: nothing to answer (empty), or longer than ``sessions.message_characters``.
+            StoreError: it could not be stored, so it will not be answered: the platform should send it again.
+        """
+        self._check(incoming.text)
+        awake = await self._company.awake(incoming.channel)
+        present = {c.id for c in awake} | {m for m in incoming.mentions if self._company.by_id(m) is not None}
+        turn = await self._stage.store.remember(incoming, sorted(present))
+        if turn is None:
+            return None
+        done: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_looked_at)
+        await self._post(incoming.channel, _Heard(turn, incoming.channel_port, incoming.mentions, incoming.direct, done))
+        return done
+
+    async def again(self, channel: ChannelKey, port: Channel, *, message_id: str | None = None, go_on: bool = False) -> asyncio.Future[list[Reply]]:
+        """Another take of a reply, or (``go_on``) more of it; the channel's last reply when no message is named.
+
+        Raises:
+            CommandRefused: there is no such reply here.
+        """
+        store = self._stage.store
+        delivery = await (store.delivery_of(channel, message_id) if message_id else store.last_delivery(channel))
+        if delivery is None:
+            raise CommandRefused("There is no reply here yet that could be made again.")
+        done: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_looked_at)
+        await self._post(channel, _Again(delivery, go_on, port, done))
+        return done
+
+    async def stop(self, channel: ChannelKey) -> bool:
+        """End the reply that is being made here, and those that wait. False when nothing was going on."""
+        conversation = self._conversations.get(channel)
+        return conversation is not None and await conversation.stop()
+
+    async def take_up(self, port_of: Callable[[ChannelKey], Channel | None]) -> int:
+        """After a start: finish what the last process left undone, oldest first. Returns how many turns were taken up.
+
+        Channels for which ``port_of`` gives nothing wait for their connector.
+        """
+        taken = 0
+        for pending in await self._stage.store.pending(stale_after_seconds=self._stage.settings.stale_minutes * 60):
+            port = port_of(pending.turn.channel)
+            if port is not None:
+                await self._post(pending.turn.channel, self._resumed(pending, port))
+                taken += 1
+        return taken
+
+    async def forget_session(self, channel: ChannelKey) -> None:
+        """The next prompt here is built from what is stored alone."""
+        conversation = self._conversations.get(channel)
+        if conversation is not None:
+            conversation.sessions.clear()
+
+    async def close(self) -> None:
+        """Stop every reply and wait for the channels' tasks. What was not answered is taken up at the next start."""
+        self._closing = True
+        conversations = list(self._conversations.values())
+        await asyncio.gather(*(c.close() for c in conversations))
+
+    def _check(self, text: str) -> None:
+        limit = self._stage.settings.message_characters
+        if not text.strip():
+            raise CommandRefused("The message is empty; write something to answer.")
+        if len(text) > limit:
+            raise CommandRefused(f"The message has {len(text):,} characters; at most {limit:,} can be read at once. Please send a shorter one.")
+        if self._closing:
+            raise CommandRefused("The company is going home; please try again after the restart.")
+
+    def _resumed(self, pending: PendingTurn, port: Channel) -> _Heard:
+        done: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_looked_at)
+        return _Heard(pending.turn, port, pending.addressed, pending.direct, done)
+
+    async def _post(self, channel: ChannelKey, work: _Heard | _Again) -> None:
+        conversation = self._conversations.get(channel)
+        if conversation is None:
+            conversation = _Conversation(channel, self._stage, self._company, self._conversations)
+            self._conversations[channel] = conversation
+        await conversation.post(work)
+
+
+@dataclass(slots=True, eq=False)
+class _Conversation:
+    """One channel: one inbox, one task. The task ends when the channel has been quiet for a while."""
+
+    channel: ChannelKey
+    stage: Stage
+    company: Company
+    all: dict[ChannelKey, _Conversation]
+    sessions: dict[str, Session] = field(default_factory=dict)
+    inbox: deque[_Heard | _Again] = field(default_factory=deque)
+    _arrived: asyncio.Event = field(default_factory=asyncio.Event)
+    _stop: asyncio.Event = field(default_factory=asyncio.Event)
+    _busy: bool = False
+    _told_full: bool = False
+    _task: asyncio.Task[None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._task = asyncio.create_task(self.run(), name=f"channel {self.channel}")
+
+    async def post(self, work: _Heard | _Again) -> None:
+        """A full inbox keeps what it has: the newest message is recorded as skipped, and the channel is told once."""
+        if len(self.inbox) < self.stage.settings.inbox:
+            self.inbox.append(work)
+            self._arrived.set()
+            return
+        await self._skip(work)
+        if not self._told_full:
+            self._told_full = True
+            await work.port.notice(FULL)
+
+    async def stop(self) -> bool:
+        was_busy = self._busy or bool(self.inbox)
+        if self._busy:
+            self._stop.set()
+        while self.inbox:
+            await self._skip(self.inbox.popleft())
+        return was_busy
+
+    async def _skip(self, work: _Heard | _Again) -> None:
+        if isinstance(work, _Heard):
+            await self.stage.store.set_state(work.turn.id, "skipped")
+        if not work.done.done():
+            work.done.set_result([])
+
+    async def close(self) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def run(self) -> None:
+        try:
+            while (work := await self._listen()) is not None:
+                if work:  # nothing is left when somebody said "stop" while the burst settled
+                    await self._carry_out(work)
+                self._busy = False
+                self._stop.clear()
+        finally:
+            # No await between "the inbox is empty" and here, so a message posted meanwhile finds a new conversation.
+            self.all.pop(self.channel, None)
+
+    async def _listen(self) -> list[_Heard] | _Again | None:
+        """What is to be done next: the messages that came close together are one turn. None: it has been quiet."""
+        settings = self.stage.settings
+        if not self.inbox:
+            self._arrived.clear()
+            try:
+                await asyncio.wait_for(self._arrived.wait(), settings.idle_seconds)
+            except TimeoutError:
+                if not self.inbox:
+                    return None
+        self._busy = True  # from here on a wish to stop concerns this turn
+        if isinstance(self.inbox[0], _Heard) and settings.settle_seconds:
+            await asyncio.sleep(settings.settle_seconds)
+        self._told_full = False
+        burst: list[_Heard] = []
+        while self.inbox:
+            first = self.inbox.popleft()
+            if isinstance(first, _Heard):
+                burst.append(first)
+            elif not burst:
+                return first
+            else:
+                self.inbox.appendleft(first)
+                break
+        return burst
+
+    async def _carry_out(self, work: list[_Heard] | _Again) -> None:
+        """The one place where a turn's errors end: said in the channel, kept in the log, and the channel goes on."""
+        port = work.port if isinstance(work, _Again) else work[-1].port
+        try:
+            replies = await (self._once_more(work) if isinstance(work, _Again) else self._answer(work))
+        except BotError as error:
+            log.warning("turn failed channel=%s error=%s: %s", self.channel, type(error).__name__, error)
+            await self._failed(work, error)
+            if not isinstance(error, ConnectorError):
+                await port.notice(BUSY if isinstance(error, EngineBusy) else LOST_REPLY)
+        except asyncio.CancelledError:
+            self._resolve(work, [])
+            raise
+        except Exception as error:
+            log.exception("turn crashed channel=%s", self.channel)
+            await self._failed(work, error)
+            await port.notice(LOST_REPLY)
+        else:
+            self._resolve(work, replies)
+
+    async def _answer(self, heard: list[_Heard]) -> list[Reply]:
+        store, settings = self.stage.store, self.stage.settings
+        cause = heard[-1].turn
+        awake = await self.company.awake(self.channel)
+        speakers = await self._cast(heard, awake)
+        replies: list[Reply] = []
+        left, position = settings.cascade, -1
+        while speakers and not self._stop.is_set():
+            speaker = speakers.pop(0)
+            position += 1
+            task = Task(cause, heard[-1].port, position)
+            reply = await self._session(speaker).speak(speaker, task, self.company.seen_in(self.channel), self._stop)
+            if reply is None:
+                continue
+            replies.append(reply)
+            for named in named_in(reply.text, [c for c in awake if c.id != speaker.id]):
+                if left and named not in speakers:
+                    speakers.append(named)
+                    left -= 1
+        for each in heard:
+            await store.set_state(each.turn.id, "answered")
+        return replies
+
+    async def _cast(self, heard: list[_Heard], awake: Sequence[Character]) -> list[Character]:
+        last = heard[-1]
+        claimed = await self.stage.store.deliveries(last.turn.id)
+        if claimed:  # taken up after a crash: whoever had the word then has it now
+            return [c for d in claimed if (c := self.company.by_id(d.character_id)) is not None]
+        replied_to = None
+        if last.turn.reply_to is not None:
+            answered = await self.stage.store.delivery_of(self.channel, last.turn.reply_to)
+            replied_to = self.company.by_id(answered.character_id) if answered is not None else None
+        latest = await self.stage.store.last_delivery(self.channel)
+        call = Call(
+            text="\n".join(each.turn.text for each in heard),
+            awake=awake,
+            addressed=[c for each in heard for name in each.addressed if (c := self.company.by_id(name)) is not None],
+            replied_to=replied_to,
+            last_speaker=latest.character_id if latest is not None else None,
+            direct=last.direct,
+        )
+        return cast_reply(call, speakers=self.stage.settings.speakers, always=self.stage.settings.always_answer, seed=last.turn.id)
+
+    async def _once_more(self, wish: _Again) -> list[Reply]:
+        store, old = self.stage.store, wish.delivery
+        character = self.company.by_id(old.character_id)
+        if character is None:
+            raise CommandRefused("That character is not here any more.")
+        cause = await store.turn(old.cause_id)
+        if wish.go_on:
+            task = Task(cause, wish.port, position=await store.next_position(old.cause_id), go_on=True)
+        else:
+            take = await store.next_take(old)
+            task = Task(cause, wish.port, position=old.position, take=take, before=old.turn_id)
+        reply = await self._session(character).speak(character, task, self.company.seen_in(self.channel), self._stop)
+        return [] if reply is None else [reply]
+
+    def _session(self, character: Character) -> Session:
+        return self.sessions.setdefault(character.id, Session(self.channel, self.stage))
+
+    async def _failed(self, work: list[_Heard] | _Again, error: Exception) -> None:
+        """A turn that an engine or a bug refused is over; one that the database or the platform refused is taken up at the next start."""
+        try:
+            if isinstance(work, list) and not (isinstance(error, BotError) and not isinstance(error, EngineError | CommandRefused)):
+                for each in work:
+                    await self.stage.store.set_state(each.turn.id, "failed")
+        except BotError as second:
+            log.warning("the failure could not be recorded channel=%s error=%s", self.channel, second)
+        for future in _futures(work):
+            if not future.done():
+                future.set_exception(error)
+
+    def _resolve(self, work: list[_Heard] | _Again, replies: list[Reply]) -> None:
+        for future in _futures(work):
+            if not future.done():
+                future.set_result(replies)
+
+
+def _futures(work: list[_Heard] | _Again) -> list[asyncio.Future[list[Reply]]]:
+    return [work.done] if isinstance(work, _Again) else [each.done for each in work]
+
+
+def _looked_at(future: asyncio.Future[list[Reply]]) -> None:
+    """Nobody has to await a turn; one that failed was logged where it failed."""
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,241 @@
+"""One character in one channel: what it knows, the prompt for its next words, and the words themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, replace
+
+from bot.characters.cast import Character
+from bot.characters.lorebook import Lorebook
+from bot.characters.prompt import PROMPT_VERSION, Budget, PromptRenderer, Rendered, Scene, Spoken
+from bot.config import RetrievalSettings, SessionSettings
+from bot.memory.store import Delivery, Store
+from bot.messages import Channel, ChannelKey, Engine, Piece, Reply, Sampling, Stamp, Turn
+from bot.retrieval.exemplars import Exemplars
+from bot.sessions.casting import names_of
+from bot.sessions.showing import Showing
+from bot.sessions.speaker_guard import SpeakerGuard
+
+log = logging.getLogger(__name__)
+
+SEED_LIMIT = 2**31
+LOOKED_BACK = 3  # turns whose text decides which exemplars and lore come up
+GO_ON = "(Please go on.)"
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """The rooms that a session works with, and their settings. One for the whole house."""
+
+    settings: SessionSettings
+    retrieval: RetrievalSettings
+    store: Store
+    engine: Engine
+    renderer: PromptRenderer
+    exemplars: Exemplars
+
+    @property
+    def budget(self) -> Budget:
+        s = self.settings
+        return Budget(
+            context=self.engine.context_tokens,
+            reply=s.reply_tokens,
+            card=s.card_tokens,
+            fixed=s.exemplar_tokens,
+            retrieved=s.retrieved_tokens,
+            memory=s.memory_tokens,
+            lore=s.lore_tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a character is asked to do: answer a turn, answer it once more (``take`` above 0), or go on after its last words."""
+
+    cause: Turn
+    port: Channel
+    position: int = 0  # 0 answers the person; later ones answer another character
+    take: int = 0
+    before: int | None = None  # a further take of an old reply sees only the turns before this one
+    go_on: bool = False
+
+
+class Session:
+    """Speaks for one character in one channel. Its channel's task calls it; never two calls at once."""
+
+    def __init__(self, channel: ChannelKey, stage: Stage) -> None:
+        self._channel = channel
+        self._stage = stage
+        # The oldest turn that the prompt begins with. It stays until the history is over its budget, so that between two
+        # cuts every prompt begins like the one before.
+        self._first_turn: int | None = None
+
+    async def speak(self, character: Character, task: Task, company: Sequence[Character], stop: asyncio.Event) -> Reply | None:
+        """Make one reply and bring it into the channel.
+
+        Returns None when this very reply was finished before (a turn taken up after a crash) or nothing was said.
+        Setting ``stop`` ends it within a token; what has been said stays.
+
+        Raises:
+            EngineError, StoreError, ConnectorError: the turn failed; what was written down can be taken up again.
+        """
+        store = self._stage.store
+        seed = character.settings.sampling.seed
+        delivery = await store.claim(
+            task.cause, task.position, character.id, seed=random.randrange(SEED_LIMIT) if seed is None else seed, take=task.take
+        )
+        if delivery.state in ("final", "recorded", "cancelled", "failed"):
+            return await self._complete(delivery, character, task)
+        async with task.port.typing(character.face):
+            return await self._perform(delivery, character, task, company, stop)
+
+    async def _perform(
+        self, delivery: Delivery, character: Character, task: Task, company: Sequence[Character], stop: asyncio.Event
+    ) -> Reply | None:
+        store, settings = self._stage.store, self._stage.settings
+        heard = await self._history(character, task)
+        rendered, lore = await self._render(character, heard, task)
+        showing = self._showing(delivery, character, task)
+        others = _other_speakers(character, heard, company)
+        said_before = {t.text.casefold().strip() for t in heard[-12:] if t.author_id == character.id}
+        text, last = "", Piece("", "stop")
+        for attempt in range(1 + settings.retries):
+            sampling = replace(character.settings.sampling, seed=(delivery.seed + attempt) % SEED_LIMIT, max_tokens=settings.reply_tokens)
+            text, last = await self._attempt(rendered, sampling, SpeakerGuard(names_of(character), others), showing, stop)
+            if stop.is_set() or (text and text.casefold().strip() not in said_before):
+                break
+            log.info("reply discarded channel=%s character=%s attempt=%d empty=%s", self._channel, character.id, attempt, not text)
+        if not text:
+            await store.fail(delivery, "stopped before the first word" if stop.is_set() else "the model gave no words")
+            return None
+        stamp = Stamp(
+            build=self._stage.engine.build,
+            character=character.id,
+            revision=character.revision,
+            prompt_version=PROMPT_VERSION,
+            seed=delivery.seed,
+            exemplars=rendered.exemplars,
+            lore=lore,
+            finish_reason="cancelled" if stop.is_set() else str(last.finish_reason),
+            counters=last.counters,
+        )
+        return await self._deliver(delivery, character, showing, text, stamp)
+
+    async def _attempt(
+        self, rendered: Rendered, sampling: Sampling, guard: SpeakerGuard, showing: Showing, stop: asyncio.Event
+    ) -> tuple[str, Piece]:
+        last = Piece("", "stop")
+        stream = self._stage.engine.stream(rendered.prompt, sampling, channel=self._channel)
+        async with aclosing(_until(stop, stream)) as pieces:
+            async for piece in pieces:
+                last = piece
+                await showing.grow(guard.feed(piece.text))
+                if guard.cut:
+                    break
+        return guard.finish().strip(), last
+
+    async def _deliver(self, delivery: Delivery, character: Character, showing: Showing, text: str, stamp: Stamp) -> Reply:
+        """``opened`` -> ``final`` -> ``recorded``: the text is stored as soon as the platform has named its first piece."""
+        store = self._stage.store
+        if not showing.sent:
+            await showing.settle(text)
+        turn = await store.finalise(delivery, text, stamp)
+        await showing.settle(text)
+        await store.recorded(delivery)
+        return Reply(character.face, text, stamp, turn.id, turn.message_id)
+
+    async def _complete(self, delivery: Delivery, character: Character, task: Task) -> Reply | None:
+        """A reply whose text is stored already: only what the channel has not seen is still to do."""
+        if delivery.state != "final":
+            return None
+        await self._showing(delivery, character, task).settle(delivery.text)
+        await self._stage.store.recorded(delivery)
+        return None
+
+    def _showing(self, delivery: Delivery, character: Character, task: Task) -> Showing:
+        async def opened(sent_id: str) -> None:
+            await self._stage.store.opened(delivery, sent_id)
+
+        return Showing(task.port, character.face, opened, sent=delivery.sent_ids)
+
+    # ------------------------------------------------------------------ the prompt
+
+    async def _history(self, character: Character, task: Task) -> list[Turn]:
+        """What the character was present for up to the turn that it answers, in the order of the conversation."""
+        limit = self._stage.settings.history_turns
+        heard = await self._stage.store.history(
+            self._channel, character.id, limit=limit, since=self._first_turn, answering=task.cause.id, before=task.before
+        )
+        if len(heard) == limit and self._first_turn is not None:
+            # The window is full: begin anew with a shorter one instead of sliding by one turn each time.
+            heard = heard[limit // 2 :]
+            self._first_turn = heard[0].id
+        return heard
+
+    async def _render(self, character: Character, heard: list[Turn], task: Task) -> tuple[Rendered, tuple[str, ...]]:
+        spoken = [Spoken(t.author_name, t.text, own=t.author_id == character.id) for t in heard]
+        if task.go_on:
+            spoken.append(Spoken(task.cause.author_name, GO_ON))
+        recent = [t.text for t in heard[-LOOKED_BACK:]]
+        found = await self._stage.exemplars.search(
+            character.id,
+            character.revision,
+            character.lines,
+            task.cause.text if not task.position else recent[-1],
+            self._stage.retrieval.exemplars,
+            without=self._stage.renderer.fixed_ids(character),
+        )
+        entries = Lorebook.of(character).activate(
+            [t.text for t in heard], self._stage.renderer.count, self._stage.settings.lore_tokens, turn=len(heard)
+        )
+        scene = Scene(
+            spoken=spoken,
+            exemplars=[character.lines[hit.position] for hit in found],
+            lore=[entry.text for entry in entries],
+            place=await self._stage.store.place(self._channel),
+        )
+        # Jinja and the tokenizer take milliseconds on a long history: that is too long for an event loop that serves everybody.
+        rendered = await asyncio.to_thread(self._stage.renderer.render, character, scene, self._stage.budget)
+        if rendered.first_spoken and heard:
+            self._first_turn = heard[min(rendered.first_spoken, len(heard) - 1)].id
+        return rendered, tuple(entry.id for entry in entries)
+
+
+def _other_speakers(character: Character, heard: Sequence[Turn], company: Sequence[Character]) -> list[str]:
+    """Everybody whose line the model could go on to write: people heard here, and the other characters."""
+    people = {t.author_name for t in heard if t.author_id != character.id}
+    characters = {name for other in company if other.id != character.id for name in names_of(other)}
+    own = {name.casefold() for name in names_of(character)}
+    return [name for name in people | characters | {"User", "A visitor"} if name.casefold() not in own]
+
+
+async def _until(stop: asyncio.Event, stream: AsyncIterator[Piece]) -> AsyncGenerator[Piece]:
+    """The stream, left at once when ``stop`` is set, also while the next piece is being waited for."""
+    if stop.is_set():
+        return
+    stopping = asyncio.ensure_future(stop.wait())
+    coming: asyncio.Future[Piece] | None = None
+    try:
+        while True:
+            coming = asyncio.ensure_future(anext(stream))
+            await asyncio.wait({coming, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done() and not coming.done():
+                return
+            try:
+                piece = coming.result()
+            except StopAsyncIteration:
+                return
+            yield piece
+    finally:
+        stopping.cancel()
+        if coming is not None and not coming.done():
+            coming.cancel()
+            with suppress(asyncio.CancelledError, StopAsyncIteration):
+                await coming
+        close = getattr(stream, "aclose", None)
+        if close is not None:
+            await close()
