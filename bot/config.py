@@ -69,15 +69,17 @@ class SessionSettings(Section):
     inbox: int = Field(64, ge=1)
     cascade: int = Field(2, ge=0)
     speakers: int = Field(3, ge=1)
+    always_answer: bool = True
     retries: int = Field(2, ge=0)
+    message_characters: int = Field(8000, ge=1)
     stale_minutes: float = Field(15, gt=0)
     idle_seconds: Seconds = 300
     reply_tokens: int = Field(160, ge=8)
     card_tokens: int = Field(900, ge=64)
     lore_tokens: int = Field(250, ge=0)
     memory_tokens: int = Field(250, ge=0)
-    exemplar_tokens: int = Field(700, ge=0)
-    fixed_exemplars: int = Field(12, ge=0)
+    exemplar_tokens: int = Field(900, ge=0)
+    retrieved_tokens: int = Field(250, ge=0)
     history_turns: int = Field(60, ge=1)
 
 
@@ -100,6 +102,12 @@ class CharacterSettings(Section):
     json_depth: int = Field(32, ge=4)
     pixels: int = Field(16_000_000, ge=1)
     png_chunks: int = Field(256, ge=1)
+    zip_entries: int = Field(512, ge=1)
+    zip_bytes: int = Field(64 * 1024 * 1024, ge=1024)
+    zip_ratio: int = Field(200, ge=1)
+    lore_entries: int = Field(1000, ge=0)
+    lines: int = Field(5000, ge=0)
+    lines_bytes: int = Field(8 * 1024 * 1024, ge=1024)
 
 
 class WebSettings(Section):
