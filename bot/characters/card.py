@@ -86,6 +86,14 @@ class Card:
         """The example dialogues of ``mes_example``."""
         return example_dialogues(self.mes_example, (self.name, self.nickname))
 
+    @property
+    def icons(self) -> tuple[str, ...]:
+        """Addresses of the pictures that the card names as its icon, the main one first."""
+        assets = self.document().get("data", {}).get("assets") if self.spec != "v1" else None
+        icons = [asset for asset in assets if isinstance(asset, dict) and asset.get("type") == "icon"] if isinstance(assets, list) else []
+        icons.sort(key=lambda asset: asset.get("name") != "main")
+        return tuple(uri for uri in (asset.get("uri") for asset in icons) if isinstance(uri, str))
+
     def document(self) -> dict[str, Any]:
         """A fresh copy of the whole document, as it was given to us."""
         document: dict[str, Any] = json.loads(self.text)

@@ -262,12 +262,13 @@ def _compiled(pattern: str, case_sensitive: bool) -> Any | None:
     """The pattern for RE2, whose time is linear in the text; ``None`` for one that it does not take (then: no match)."""
     if len(pattern) > PATTERN_CHARACTERS:
         return None
-    options = re2.Options()
+    compiler: Any = re2  # it has no types
+    options = compiler.Options()
     options.log_errors = False
     options.case_sensitive = case_sensitive
     options.max_mem = PATTERN_MEMORY_BYTES
     try:
-        return re2.compile(pattern, options)  # type: ignore[no-untyped-call]
+        return compiler.compile(pattern, options)
     except (re2.error, UnicodeError):
         return None
 
