@@ -258,7 +258,8 @@ def _sqlite_engine(
         else:
             cursor.execute("PRAGMA journal_mode=WAL")  # readers and the writer do not wait for each other
             # NORMAL syncs at checkpoints only: a killed process loses nothing, a power cut may lose the last moments
-            # (never half of one). FULL, because then a reply that people have seen is known to have been sent.
+            # (never half of one) and with them the note that a reply was sent, which would then be sent again. FULL
+            # costs one sync more for each write: 0.45 ms beside 1.07 ms on an SSD, about five times for a reply.
             cursor.execute("PRAGMA synchronous=FULL")
             cursor.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten, not only unlinked
             cursor.execute(f"PRAGMA journal_size_limit={_WAL_BYTES}")

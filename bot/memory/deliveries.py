@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, func, select, update
+from sqlalchemy import Connection, Row, Select, func, select, update
 
 from bot.errors import StoreError
 from bot.memory import schema
@@ -155,14 +155,23 @@ class Deliveries(Part):
             wanted = wanted.where(_replies.c.character_id == character_id)
         return await self._first(wanted.order_by(_replies.c.turn_id.desc()))
 
-    async def takes(self, delivery: Delivery) -> list[Delivery]:
-        """Every take of the same reply, the oldest first."""
+    async def deliveries(self, cause_id: int) -> list[Delivery]:
+        """The first takes of every reply to a turn, in the order in which they were claimed."""
+        wanted = select(_replies).where(_replies.c.cause_id == cause_id, _replies.c.take == 0).order_by(_replies.c.position)
 
         def work(connection: Connection) -> list[Delivery]:
-            rows = connection.execute(select(_replies).where(_same_reply(delivery)).order_by(_replies.c.take)).all()
-            return [_delivery_of(connection, row) for row in rows]
+            return [_delivery_of(connection, row) for row in connection.execute(wanted).all()]
 
         return await self._database.read(work)
+
+    async def deliveries(self, cause_id: int) -> list[Delivery]:
+        """The replies to a turn by position, each in its first take: who had the word when the last process ended."""
+        first_takes = select(_replies).where(_replies.c.cause_id == cause_id, _replies.c.take == 0).order_by(_replies.c.position)
+        return await self._all(first_takes)
+
+    async def takes(self, delivery: Delivery) -> list[Delivery]:
+        """Every take of the same reply, the oldest first."""
+        return await self._all(select(_replies).where(_same_reply(delivery)).order_by(_replies.c.take))
 
     async def next_take(self, delivery: Delivery) -> int:
         """The number of the take that would come next."""
@@ -200,11 +209,7 @@ class Deliveries(Part):
         )
         if channel is not None:
             wanted = wanted.where(_replies.c.channel == channel)
-
-        def work(connection: Connection) -> list[Delivery]:
-            return [_delivery_of(connection, row) for row in connection.execute(wanted.order_by(_replies.c.id)).all()]
-
-        return await self._database.read(work)
+        return await self._all(wanted.order_by(_replies.c.id))
 
     async def _give_up(self, delivery: Delivery, state: DeliveryState, reason: str) -> Delivery:
         def work(connection: Connection) -> Delivery:
@@ -213,7 +218,10 @@ class Deliveries(Part):
 
         return await self._database.write(work)
 
-    async def _first(self, wanted: Any) -> Delivery | None:
+    async def _all(self, wanted: Select[Any]) -> list[Delivery]:
+        return await self._database.read(lambda c: [_delivery_of(c, row) for row in c.execute(wanted).all()])
+
+    async def _first(self, wanted: Select[Any]) -> Delivery | None:
         def work(connection: Connection) -> Delivery | None:
             row = connection.execute(wanted.limit(1)).first()
             return None if row is None else _delivery_of(connection, row)
