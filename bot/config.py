@@ -85,7 +85,6 @@ class SessionSettings(Section):
 
 class RetrievalSettings(Section):
     exemplars: int = Field(3, ge=0)
-    mode: Literal["lines"] = "lines"
 
 
 class MemorySettings(Section):
@@ -115,21 +114,8 @@ class WebSettings(Section):
     port: int = Field(8080, ge=0, le=65535)
 
 
-class DiscordSettings(Section):
-    token_env: str = "DISCORD_BOT_TOKEN"  # noqa: S105  a name, not a secret
-    api_base: str = "https://discord.com/api/v10"
-    gateway_url: str = "wss://gateway.discord.gg/"
-
-
-class TelegramSettings(Section):
-    token_env: str = "TELEGRAM_BOT_TOKEN"  # noqa: S105  a name, not a secret
-    api_base: str = "https://api.telegram.org/bot"
-    file_base: str = "https://api.telegram.org/file/bot"
-
-
 class LogSettings(Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
-    what_people_said: bool = False
 
 
 class Config(Section):
@@ -140,8 +126,6 @@ class Config(Section):
     memory: MemorySettings = MemorySettings()
     characters: CharacterSettings = CharacterSettings()
     web: WebSettings = WebSettings()
-    discord: DiscordSettings = DiscordSettings()
-    telegram: TelegramSettings = TelegramSettings()
     log: LogSettings = LogSettings()
 
 

@@ -20,9 +20,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from bot.characters.macros import fill_macros
 from bot.characters.cast import Character
 from bot.characters.lines import Exemplar
+from bot.characters.macros import fill_macros
 from bot.characters.template import ChatTemplate, Segment, encode
 from bot.errors import PromptTooLong
 from bot.messages import ChatMessage, Prompt, Tokenizer
@@ -226,18 +226,18 @@ class PromptRenderer:
             card.personality,
             card.scenario,
             own_rules,
-            wording.rules.format(char=character.name),
+            wording.rules.format(char=character.card.char),
             card.post_history_instructions.replace("{{original}}", ""),
         ]
-        return scrub("\n".join(fill_macros(p, char=character.name, user=wording.visitor).strip() for p in parts if p.strip()))
+        return scrub("\n".join(fill_macros(p, char=character.card.char, user=wording.visitor).strip() for p in parts if p.strip()))
 
     def _now(self, character: Character, scene: Scene, wording: Wording, budget: Budget) -> tuple[ChatMessage, int]:
-        lines = [wording.now.format(char=character.name)]
+        lines = [wording.now.format(char=character.card.char)]
         if scene.place:
             lines.append(clean(scene.place))
         kept = self._within([clean(m, one_line=True) for m in scene.memories], budget.memory)
         if kept:
-            lines += [wording.memories.format(char=character.name), *(f"- {m}" for m in kept)]
+            lines += [wording.memories.format(char=character.card.char), *(f"- {m}" for m in kept)]
         return ChatMessage("system", "\n".join(lines)), len(kept)
 
     def _aside(self, character: Character, scene: Scene, wording: Wording, budget: Budget) -> tuple[list[ChatMessage], list[Exemplar]]:
@@ -255,7 +255,7 @@ class PromptRenderer:
         if self.layout.retrieved_as == "turns":
             turns = [message for pair in pairs for message in pair]
         elif pairs:
-            text.append(wording.exemplars.format(char=character.name))
+            text.append(wording.exemplars.format(char=character.card.char))
             text += [f"{said.text}\n{character.name}: {reply.text}" for said, reply in pairs]
         return [*turns, *([ChatMessage("system", "\n".join(text))] if text else [])], shown
 
@@ -320,20 +320,27 @@ def _behind(prefix: Sequence[Segment], whole: Sequence[Segment]) -> list[Segment
 
 
 def fixed_exemplars(character: Character, count: int) -> list[Exemplar]:
-    """The exemplars that stand in every prompt of a character.
-
-    A card may name them (``extensions.troupe.fixed_exemplars``); otherwise they are taken at even distances through its
-    lines, which are ordered by subject. A card without lines gives its example dialogue.
+    """The exemplars that stand in every prompt of a character: taken at even distances through its lines, which are
+    ordered by subject. A card without lines gives its example dialogue.
     """
-    lines = character.lines
-    if not lines:
-        return list(character.card.examples)[:count]
-    named = [e for e in lines if e.id in character.settings.fixed_exemplars]
-    if named:
-        return named[:count]
+    lines = character.lines or _examples(character)
     if len(lines) <= count:
         return list(lines)
     return [lines[i * len(lines) // count] for i in range(count)]
+
+
+def _examples(character: Character) -> tuple[Exemplar, ...]:
+    """The card's example dialogue as exchanges: what the character says, with what was said just before it."""
+    exchanges: list[Exemplar] = []
+    for dialogue in character.card.examples:
+        said = ""
+        for line in dialogue:
+            if not line.by_character:
+                said = line.text
+            elif said:
+                exchanges.append(Exemplar(f"card-{len(exchanges) + 1}", None, said, line.text, None, None, "card"))
+                said = ""
+    return tuple(exchanges)
 
 
 def clean(text: str, *, one_line: bool = False) -> str:
@@ -383,8 +390,8 @@ def _exchange(exemplar: Exemplar, character: Character, present: frozenset[str])
     name = exemplar.with_name or wording.visitor
     if name.casefold() in present:
         name = wording.somebody
-    said = fill_macros(exemplar.said, char=character.name, user=name)
-    reply = fill_macros(exemplar.reply, char=character.name, user=name)
+    said = fill_macros(exemplar.said, char=character.card.char, user=name)
+    reply = fill_macros(exemplar.reply, char=character.card.char, user=name)
     return [
         ChatMessage("user", f"{clean_name(name, wording.somebody)}: {clean(said)}"),
         ChatMessage("assistant", clean(reply)),

@@ -156,15 +156,6 @@ class Deliveries(Part):
         return await self._first(wanted.order_by(_replies.c.turn_id.desc()))
 
     async def deliveries(self, cause_id: int) -> list[Delivery]:
-        """The first takes of every reply to a turn, in the order in which they were claimed."""
-        wanted = select(_replies).where(_replies.c.cause_id == cause_id, _replies.c.take == 0).order_by(_replies.c.position)
-
-        def work(connection: Connection) -> list[Delivery]:
-            return [_delivery_of(connection, row) for row in connection.execute(wanted).all()]
-
-        return await self._database.read(work)
-
-    async def deliveries(self, cause_id: int) -> list[Delivery]:
         """The replies to a turn by position, each in its first take: who had the word when the last process ended."""
         first_takes = select(_replies).where(_replies.c.cause_id == cause_id, _replies.c.take == 0).order_by(_replies.c.position)
         return await self._all(first_takes)

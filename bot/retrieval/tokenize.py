@@ -15,13 +15,14 @@ _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 # Words that stand in every line: they cost time in the index and decide nothing.
 STOP_WORDS = frozenset(
     "a an and are as at be but by did do does for from had has have he her him his i if in is it its me my of on or "
-    "our she so that the their them they this to was we were will with would you your 的 了 是 我 你 他 她 它 们 在 和 也 都 就 吗 呢 啊".split()
+    "our she so that the their them they this to was we were will with would you your "
+    "的 了 是 我 你 他 她 它 们 在 和 也 都 就 吗 呢 啊".split()
 )
 
 
 @functools.cache
 def _segmenter() -> jieba.Tokenizer:
-    """jieba's dictionary takes about a second to load: at first use, which is never on the event loop."""
+    """Jieba's dictionary takes about a second to load: at first use, which is never on the event loop."""
     jieba.setLogLevel(logging.WARNING)
     segmenter = jieba.Tokenizer()
     segmenter.initialize()

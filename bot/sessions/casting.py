@@ -42,7 +42,7 @@ def cast_reply(call: Call, *, speakers: int, always: bool, seed: int) -> list[Ch
         return _unique(called)[:speakers]
     if call.direct:
         return list(call.awake[:1])
-    dice = random.Random(seed)  # noqa: S311  a draw, not a secret; seeded so that a turn taken up after a crash has the same cast
+    dice = random.Random(seed)
     chances = [(c, min(1.0, c.settings.talkativeness + (LAST_SPEAKER_BONUS if c.id == call.last_speaker else 0))) for c in call.awake]
     drawn = [(c, chance) for c, chance in chances if dice.random() < chance]
     if not drawn and always and chances:

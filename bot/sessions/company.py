@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bot.characters.cast import Cast, Character
+from bot.config import CharacterSettings
 from bot.memory.store import Store
 from bot.messages import ChannelKey
 
@@ -17,11 +18,10 @@ OPEN_PLATFORMS = frozenset({"web", "terminal"})
 class Company:
     """The cast of today. Registered characters are read from the store at ``refresh``; a turn in progress keeps what it has."""
 
-    def __init__(self, house: Cast, store: Store, awake: Sequence[str] = ()) -> None:
-        self._house = house
+    def __init__(self, house: Cast, store: Store, settings: CharacterSettings) -> None:
         self._cast = house
         self._store = store
-        self._awake = tuple(awake)  # slugs from the configuration; empty: as the cards say
+        self._settings = settings
         self._choosing = asyncio.Lock()
 
     @property
@@ -30,7 +30,7 @@ class Company:
 
     async def refresh(self) -> None:
         """Take in what has been registered, edited or deleted since."""
-        self._cast = self._house.with_registered(await self._store.characters())
+        self._cast = self._cast.with_registered(await self._store.characters(), self._settings)
 
     def seen_in(self, channel: ChannelKey) -> Sequence[Character]:
         return self._cast.seen_in(channel.scope)
@@ -40,7 +40,7 @@ class Company:
         return self._cast.find(channel.scope, name)
 
     def by_id(self, character_id: str) -> Character | None:
-        return self._cast.by_id(character_id)
+        return self._cast.get(character_id)
 
     async def awake(self, channel: ChannelKey) -> list[Character]:
         """Who is in the channel, in the order in which they came."""
@@ -70,6 +70,6 @@ class Company:
     def _defaults(self, channel: ChannelKey) -> list[Character]:
         if channel.platform not in OPEN_PLATFORMS:
             return []
-        if self._awake:
-            return [self.find(channel, slug) for slug in self._awake]
+        if self._settings.awake:
+            return [self.find(channel, slug) for slug in self._settings.awake]
         return [c for c in self.seen_in(channel) if c.settings.awake]

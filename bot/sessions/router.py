@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from bot.characters.cast import Character
 from bot.errors import BotError, CommandRefused, ConnectorError, EngineBusy, EngineError
@@ -40,10 +41,10 @@ class _Heard:
 
 @dataclass(slots=True)
 class _Again:
-    """A wish about an old reply: another take of it, or more of it."""
+    """A wish about an old reply: another take of it, more of it, or (after a crash) the rest of it."""
 
     delivery: Delivery
-    go_on: bool
+    wish: Literal["take", "more", "rest"]
     port: Channel
     done: asyncio.Future[list[Reply]]
 
@@ -72,12 +73,13 @@ class Router:
         turn = await self._stage.store.remember(incoming, sorted(present))
         if turn is None:
             return None
-        done: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
-        done.add_done_callback(_looked_at)
+        done = _watched()
         await self._post(incoming.channel, _Heard(turn, incoming.channel_port, incoming.mentions, incoming.direct, done))
         return done
 
-    async def again(self, channel: ChannelKey, port: Channel, *, message_id: str | None = None, go_on: bool = False) -> asyncio.Future[list[Reply]]:
+    async def again(
+        self, channel: ChannelKey, port: Channel, *, message_id: str | None = None, go_on: bool = False
+    ) -> asyncio.Future[list[Reply]]:
         """Another take of a reply, or (``go_on``) more of it; the channel's last reply when no message is named.
 
         Raises:
@@ -87,9 +89,8 @@ class Router:
         delivery = await (store.delivery_of(channel, message_id) if message_id else store.last_delivery(channel))
         if delivery is None:
             raise CommandRefused("There is no reply here yet that could be made again.")
-        done: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
-        done.add_done_callback(_looked_at)
-        await self._post(channel, _Again(delivery, go_on, port, done))
+        done = _watched()
+        await self._post(channel, _Again(delivery, "more" if go_on else "take", port, done))
         return done
 
     async def stop(self, channel: ChannelKey) -> bool:
@@ -107,6 +108,11 @@ class Router:
             port = port_of(pending.turn.channel)
             if port is not None:
                 await self._post(pending.turn.channel, self._resumed(pending, port))
+                taken += 1
+        for delivery in await self._stage.store.unfinished():
+            port = port_of(delivery.channel)
+            if port is not None:
+                await self._post(delivery.channel, _Again(delivery, "rest", port, _watched()))
                 taken += 1
         return taken
 
@@ -127,14 +133,14 @@ class Router:
         if not text.strip():
             raise CommandRefused("The message is empty; write something to answer.")
         if len(text) > limit:
-            raise CommandRefused(f"The message has {len(text):,} characters; at most {limit:,} can be read at once. Please send a shorter one.")
+            raise CommandRefused(
+                f"The message has {len(text):,} characters; at most {limit:,} can be read at once. Please send a shorter one."
+            )
         if self._closing:
             raise CommandRefused("The company is going home; please try again after the restart.")
 
     def _resumed(self, pending: PendingTurn, port: Channel) -> _Heard:
-        done: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
-        done.add_done_callback(_looked_at)
-        return _Heard(pending.turn, port, pending.addressed, pending.direct, done)
+        return _Heard(pending.turn, port, pending.addressed, pending.direct, _watched())
 
     async def _post(self, channel: ChannelKey, work: _Heard | _Again) -> None:
         conversation = self._conversations.get(channel)
@@ -298,11 +304,15 @@ class _Conversation:
         if character is None:
             raise CommandRefused("That character is not here any more.")
         cause = await store.turn(old.cause_id)
-        if wish.go_on:
-            task = Task(cause, wish.port, position=await store.next_position(old.cause_id), go_on=True)
-        else:
-            take = await store.next_take(old)
-            task = Task(cause, wish.port, position=old.position, take=take, before=old.turn_id)
+        match wish.wish:
+            case "more":
+                task = Task(cause, wish.port, await store.next_position(old.cause_id), go_on=True)
+            case "take":
+                task = Task(cause, wish.port, old.position, await store.next_take(old), over=old)
+            case "rest":
+                # What was left half done beside an answered turn is another take, or (the first of its position) "go on".
+                over = next((d for d in await store.takes(old) if d.chosen), None)
+                task = Task(cause, wish.port, old.position, old.take, over=over, go_on=over is None)
         reply = await self._session(character).speak(character, task, self.company.seen_in(self.channel), self._stop)
         return [] if reply is None else [reply]
 
@@ -329,6 +339,12 @@ class _Conversation:
 
 def _futures(work: list[_Heard] | _Again) -> list[asyncio.Future[list[Reply]]]:
     return [work.done] if isinstance(work, _Again) else [each.done for each in work]
+
+
+def _watched() -> asyncio.Future[list[Reply]]:
+    done: asyncio.Future[list[Reply]] = asyncio.get_running_loop().create_future()
+    done.add_done_callback(_looked_at)
+    return done
 
 
 def _looked_at(future: asyncio.Future[list[Reply]]) -> None:

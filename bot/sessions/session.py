@@ -10,7 +10,9 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
 from bot.characters.cast import Character
-from bot.characters.lorebook import Lorebook
+from bot.characters.lorebook import Lore, match_book
+from bot.characters.lorebook import Scene as LoreScene
+from bot.characters.macros import fill_macros
 from bot.characters.prompt import PROMPT_VERSION, Budget, PromptRenderer, Rendered, Scene, Spoken
 from bot.config import RetrievalSettings, SessionSettings
 from bot.memory.store import Delivery, Store
@@ -60,7 +62,7 @@ class Task:
     port: Channel
     position: int = 0  # 0 answers the person; later ones answer another character
     take: int = 0
-    before: int | None = None  # a further take of an old reply sees only the turns before this one
+    over: Delivery | None = None  # the take that is shown now: a further one takes its place and does not see it
     go_on: bool = False
 
 
@@ -84,9 +86,14 @@ class Session:
             EngineError, StoreError, ConnectorError: the turn failed; what was written down can be taken up again.
         """
         store = self._stage.store
-        seed = character.settings.sampling.seed
+        seed = self._sampling(character).seed
         delivery = await store.claim(
-            task.cause, task.position, character.id, seed=random.randrange(SEED_LIMIT) if seed is None else seed, take=task.take
+            task.cause,
+            task.position,
+            character.id,
+            name=character.name,
+            seed=random.randrange(SEED_LIMIT) if seed is None else seed + task.take,
+            take=task.take,
         )
         if delivery.state in ("final", "recorded", "cancelled", "failed"):
             return await self._complete(delivery, character, task)
@@ -99,12 +106,14 @@ class Session:
         store, settings = self._stage.store, self._stage.settings
         heard = await self._history(character, task)
         rendered, lore = await self._render(character, heard, task)
+        for sent_id in task.over.sent_ids if task.over else ():
+            delivery = await store.opened(delivery, sent_id)
         showing = self._showing(delivery, character, task)
         others = _other_speakers(character, heard, company)
         said_before = {t.text.casefold().strip() for t in heard[-12:] if t.author_id == character.id}
         text, last = "", Piece("", "stop")
         for attempt in range(1 + settings.retries):
-            sampling = replace(character.settings.sampling, seed=(delivery.seed + attempt) % SEED_LIMIT, max_tokens=settings.reply_tokens)
+            sampling = replace(self._sampling(character), seed=(delivery.seed + attempt) % SEED_LIMIT)
             text, last = await self._attempt(rendered, sampling, SpeakerGuard(names_of(character), others), showing, stop)
             if stop.is_set() or (text and text.casefold().strip() not in said_before):
                 break
@@ -168,13 +177,30 @@ class Session:
         """What the character was present for up to the turn that it answers, in the order of the conversation."""
         limit = self._stage.settings.history_turns
         heard = await self._stage.store.history(
-            self._channel, character.id, limit=limit, since=self._first_turn, answering=task.cause.id, before=task.before
+            self._channel, character.id, limit=limit, since=self._first_turn, answering=task.cause.id, before=task.over.turn_id if task.over else None
         )
         if len(heard) == limit and self._first_turn is not None:
             # The window is full: begin anew with a shorter one instead of sliding by one turn each time.
             heard = heard[limit // 2 :]
             self._first_turn = heard[0].id
         return heard
+
+    def _sampling(self, character: Character) -> Sampling:
+        sampling = character.settings.sampling(Sampling())
+        return replace(sampling, max_tokens=min(sampling.max_tokens, self._stage.settings.reply_tokens))
+
+    def _lore(self, character: Character, heard: Sequence[Turn]) -> tuple[Lore, ...]:
+        if character.card.book is None:
+            return ()
+        scene = LoreScene([t.text for t in heard], replies=sum(t.author_id == character.id for t in heard))
+        speaker = next((t.author_name for t in reversed(heard) if t.author_id != character.id), "")
+        return match_book(
+            character.card.book,
+            scene,
+            count=self._stage.renderer.count,
+            budget=self._stage.settings.lore_tokens,
+            fill=lambda text: fill_macros(text, char=character.card.char, user=speaker),
+        )
 
     async def _render(self, character: Character, heard: list[Turn], task: Task) -> tuple[Rendered, tuple[str, ...]]:
         spoken = [Spoken(t.author_name, t.text, own=t.author_id == character.id) for t in heard]
@@ -189,9 +215,7 @@ class Session:
             self._stage.retrieval.exemplars,
             without=self._stage.renderer.fixed_ids(character),
         )
-        entries = Lorebook.of(character).activate(
-            [t.text for t in heard], self._stage.renderer.count, self._stage.settings.lore_tokens, turn=len(heard)
-        )
+        entries = self._lore(character, heard)
         scene = Scene(
             spoken=spoken,
             exemplars=[character.lines[hit.position] for hit in found],

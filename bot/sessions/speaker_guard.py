@@ -50,7 +50,7 @@ class SpeakerGuard:
                 self.cut = True
                 break
             if i > 0 and self._own is not None and (own := self._own.match(line.lstrip())):
-                line = line.lstrip()[own.end() :].lstrip()  # noqa: PLW2901  the same line without its speaker
+                line = line.lstrip()[own.end() :].lstrip()
             if i == len(lines) - 1 and not final and self._could_be_name(line.lstrip()):
                 break
             kept.append(line)
@@ -58,7 +58,7 @@ class SpeakerGuard:
 
     def _could_be_name(self, line: str) -> bool:
         """Whether a line that is still being written may become ``Name:``."""
-        start = line.lstrip("*_\"“ ").casefold()
+        start = line.lstrip('*_"“ ').casefold()
         if not start or len(start) > _LONGEST_NAME:
             return False
         return any(name.startswith(start) or (start.startswith(name) and not start[len(name) :].strip("*_ ")) for name in self._names)

@@ -1,0 +1,247 @@
+"""The ``troupe`` command.
+
+Exit codes: 0 done; 1 a foreseen failure, whose last line on stderr says what to do; 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.metadata
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from bot import check, sheets
+from bot.config import Config, SessionSettings, load_config
+from bot.connectors.terminal_chat import TerminalChat, printable, reply_object, stdin_lines
+from bot.engine import models
+from bot.errors import BotError, ConfigError
+from bot.house import House, open_house
+from bot.messages import Channel, ChannelKey
+from bot.serve import INTERRUPTED, serve
+
+EXAMPLES = """\
+examples:
+  troupe run                                     serve the chat page and every platform whose token is set
+  troupe chat                                    talk to whoever is awake, here in the terminal
+  troupe chat mara-quill                         talk to one character
+  troupe say mara-quill "How is the sea?"        one message, one reply
+  troupe check                                   is everything there, and what is to be done
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = _parser().parse_args(arguments)
+    try:
+        config = load_config(_config_path(options.config))
+        _log_to_stderr(config, quiet=options.quiet_log)
+        code = options.command(options, config)
+        sys.stdout.flush()
+    except BotError as error:
+        print(f"troupe: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # whoever read our output has gone; nothing is wrong
+        return 0
+    return int(code or 0)
+
+
+# ------------------------------------------------------------------ commands
+
+
+def _run(options: argparse.Namespace, config: Config) -> None:
+    asyncio.run(serve(config, lambda line: print(line, flush=True)))
+
+
+def _chat(options: argparse.Namespace, config: Config) -> None:
+    asyncio.run(_talk(options, config))
+
+
+async def _talk(options: argparse.Namespace, config: Config) -> None:
+    console = None if options.json else Console()
+    async with open_house(_at_once(config)) as house:
+        chat = _terminal(house, options.character, options.channel, console)
+        await _take_up(house, chat)
+        lines = stdin_lines()
+        if options.json:
+            await chat.json_lines(lines, lambda line: print(line, flush=True))
+            return
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, _Interrupt(chat))
+        await chat.talk(lines)
+
+
+def _say(options: argparse.Namespace, config: Config) -> int:
+    return asyncio.run(_say_once(options, config))
+
+
+async def _say_once(options: argparse.Namespace, config: Config) -> int:
+    async with open_house(_at_once(config)) as house:
+        chat = _terminal(house, options.character, options.channel, None)
+        replies = await chat.say(options.text)
+    if options.json:
+        for reply in replies:
+            print(json.dumps(reply_object(reply), ensure_ascii=False))
+    elif replies:
+        print(printable(replies))
+    for notice in chat.port.notices:
+        print(notice, file=sys.stderr)
+    return 0 if replies else 1
+
+
+def _check(options: argparse.Namespace, config: Config) -> int:
+    findings = check.examine(config, _config_path(options.config))
+    check.show(findings, Console())
+    return 0 if all(f.ok for f in findings) else 1
+
+
+def _characters_list(options: argparse.Namespace, config: Config) -> None:
+    Console().print(sheets.cast_table(config))
+
+
+def _characters_show(options: argparse.Namespace, config: Config) -> None:
+    Console().print(sheets.casting_sheet(config, options.character))
+
+
+def _characters_validate(options: argparse.Namespace, config: Config) -> int:
+    problems = sheets.problems(config, options.character)
+    for problem in problems:
+        print(problem)
+    if not problems:
+        print("Every card and line is as it should be.")
+    return 1 if problems else 0
+
+
+def _models_list(options: argparse.Namespace, config: Config) -> None:
+    Console().print(sheets.model_table(config))
+
+
+def _models_use(options: argparse.Namespace, config: Config) -> None:
+    models.set_current(config.paths.models, options.name)
+    print(f"{options.name} is served from the next start on.")
+
+
+def _models_rollback(options: argparse.Namespace, config: Config) -> None:
+    print(f"{models.roll_back(config.paths.models)} is served from the next start on.")
+
+
+# ------------------------------------------------------------------ pieces
+
+
+class _Interrupt:
+    """Ctrl-C stops the reply that is being made; with none, or twice, it ends the program."""
+
+    def __init__(self, chat: TerminalChat) -> None:
+        self._chat = chat
+        self._stopping: asyncio.Task[None] | None = None
+
+    def __call__(self) -> None:
+        if self._stopping is not None and not self._stopping.done():
+            os._exit(INTERRUPTED)
+        self._stopping = asyncio.get_running_loop().create_task(self._stop(), name="stop reply")
+
+    async def _stop(self) -> None:
+        if not await self._chat.stop():
+            # The thread that waits for the next line cannot be interrupted; everything that was said is stored.
+            os._exit(INTERRUPTED)
+
+
+def _terminal(house: House, name: str | None, channel: str | None, console: Console | None) -> TerminalChat:
+    try:
+        key = ChannelKey.parse(channel) if channel else None
+    except ValueError as error:
+        raise ConfigError(f"--channel: {error}") from error
+    seen_from = key or ChannelKey("terminal", "me")
+    character = house.desk.company.find(seen_from, name) if name else None
+    return TerminalChat(house.desk, key or ChannelKey("terminal", character.slug if character else "me"), character, console=console)
+
+
+async def _take_up(house: House, chat: TerminalChat) -> None:
+    """Only this terminal's channel: a running server looks after its own."""
+
+    def port(channel: ChannelKey) -> Channel | None:
+        return chat.port if channel == chat.channel else None
+
+    await house.router.take_up(port)
+
+
+def _at_once(config: Config) -> Config:
+    """One person at a keyboard: a line is a turn, there is no burst to wait for."""
+    settings = SessionSettings(**{**dict(config.sessions), "settle_seconds": 0})
+    return config.model_copy(update={"sessions": settings})
+
+
+def _config_path(given: str | None) -> Path:
+    if given:
+        return Path(given)
+    named = os.environ.get("TROUPE_CONFIG")
+    return Path(named) if named else Path("config.toml")
+
+
+def _log_to_stderr(config: Config, *, quiet: bool) -> None:
+    level = logging.WARNING if quiet and config.log.level == "INFO" else logging.getLevelName(config.log.level)
+    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for noisy in ("aiohttp.access", "httpx", "alembic", "aiosqlite"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def _parser() -> argparse.ArgumentParser:
+    everywhere = argparse.ArgumentParser(add_help=False)
+    everywhere.add_argument("--config", metavar="FILE", help="settings to use (default: config.toml here, or TROUPE_CONFIG)")
+    parser = argparse.ArgumentParser(
+        prog="troupe",
+        description="A company of AI characters on your own machine.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"troupe {importlib.metadata.version('troupe')}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(under: argparse._SubParsersAction[argparse.ArgumentParser], name: str, do: Callable[..., object], words: str, example: str) -> argparse.ArgumentParser:
+        made = under.add_parser(name, parents=[everywhere], help=words, description=words, epilog=f"example: {example}")
+        made.set_defaults(command=do, quiet_log=do is not _run)
+        return made
+
+    def group(name: str, words: str) -> argparse._SubParsersAction[argparse.ArgumentParser]:
+        return commands.add_parser(name, help=words, description=words).add_subparsers(required=True, metavar="COMMAND")
+
+    command(commands, "run", _run, "serve the chat page and every platform whose token is set", "troupe run")
+
+    chat = command(commands, "chat", _chat, "talk in the terminal", "troupe chat mara-quill")
+    chat.add_argument("character", nargs="?", metavar="CHARACTER", help="whom to talk to (default: whoever is awake)")
+    chat.add_argument("--json", action="store_true", help="one message a line on stdin, one JSON object a reply on stdout")
+    chat.add_argument("--channel", metavar="KEY", help="which conversation, like terminal:me or web:lobby")
+
+    say = command(commands, "say", _say, "say one thing and print the reply", 'troupe say mara-quill "How is the sea?"')
+    say.add_argument("character", metavar="CHARACTER")
+    say.add_argument("text", metavar="TEXT")
+    say.add_argument("--channel", metavar="KEY", help="which conversation, like terminal:me or web:lobby")
+    say.add_argument("--json", action="store_true", help="print the reply as a JSON object")
+
+    command(commands, "check", _check, "is everything there, and what is to be done", "troupe check")
+
+    characters = group("characters", "the company and its cards")
+    command(characters, "list", _characters_list, "who there is", "troupe characters list")
+    show = command(characters, "show", _characters_show, "one character's casting sheet", "troupe characters show mara-quill")
+    show.add_argument("character", metavar="CHARACTER")
+    validate = command(characters, "validate", _characters_validate, "check cards and lines", "troupe characters validate")
+    validate.add_argument("character", nargs="?", metavar="CHARACTER")
+
+    served = group("models", "the models in gguf/")
+    command(served, "list", _models_list, "which models there are, and which is served", "troupe models list")
+    use = command(served, "use", _models_use, "serve another model", "troupe models use starter")
+    use.add_argument("name", metavar="NAME")
+    command(served, "rollback", _models_rollback, "serve the one before again", "troupe models rollback")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

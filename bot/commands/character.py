@@ -1,0 +1,59 @@
+"""Commands about characters: who there is, who is in the channel, coming and going."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from bot.characters.cast import Character
+from bot.characters.macros import fill_macros
+from bot.commands.desk import MADE_UP, Caller, Desk
+from bot.errors import CommandRefused
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    character: Character
+    awake: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CharacterInfo:
+    character: Character
+    awake: bool
+    greeting: str
+    notice: str = MADE_UP
+
+
+def greeting(character: Character, user: str) -> str:
+    """How the character opens a conversation with somebody."""
+    return fill_macros(character.card.first_mes, char=character.card.char, user=user) or f"{character.name} looks up."
+
+
+async def characters(desk: Desk, caller: Caller) -> list[Presence]:
+    """Everybody who can be called into this channel, those who are in it first."""
+    awake = [c.id for c in await desk.company.awake(caller.channel)]
+    everyone = [Presence(c, c.id in awake) for c in desk.company.seen_in(caller.channel)]
+    return sorted(everyone, key=lambda p: (not p.awake, awake.index(p.character.id) if p.awake else 0, p.character.name.casefold()))
+
+
+async def info(desk: Desk, caller: Caller, name: str) -> CharacterInfo:
+    """Raises ``CharacterNotFound``."""
+    character = desk.company.find(caller.channel, name)
+    awake = any(c.id == character.id for c in await desk.company.awake(caller.channel))
+    return CharacterInfo(character, awake, greeting(character, caller.person.name))
+
+
+async def wake(desk: Desk, caller: Caller, name: str) -> CharacterInfo:
+    """Bring a character into the channel. Raises ``CharacterNotFound``, or ``CommandRefused`` when it is there already."""
+    character = desk.company.find(caller.channel, name)
+    if not await desk.company.wake(caller.channel, character):
+        raise CommandRefused(f"{character.name} is here already.")
+    return CharacterInfo(character, True, greeting(character, caller.person.name))
+
+
+async def sleep(desk: Desk, caller: Caller, name: str) -> Character:
+    """Send a character out of the channel. Raises ``CharacterNotFound``, or ``CommandRefused`` when it is not there."""
+    character = desk.company.find(caller.channel, name)
+    if not await desk.company.sleep(caller.channel, character):
+        raise CommandRefused(f"{character.name} is not in this channel.")
+    return character

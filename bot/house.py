@@ -1,0 +1,103 @@
+"""Building the rooms in the order in which they stand on each other, and closing them in reverse.
+
+The only place besides ``__main__`` that knows every room; tests open the same house.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from bot.characters.cast import Cast
+from bot.characters.prompt import Layout, PromptRenderer
+from bot.commands.desk import Desk
+from bot.config import Config
+from bot.engine.engine import LlamaEngine
+from bot.engine.remote import RemoteEngine
+from bot.errors import ConfigError
+from bot.memory.store import Store
+from bot.messages import Engine
+from bot.retrieval.exemplars import Exemplars
+from bot.sessions.company import Company
+from bot.sessions.router import Router
+from bot.sessions.session import Stage
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    config: Config
+    desk: Desk
+    stage: Stage
+
+    @property
+    def router(self) -> Router:
+        return self.desk.router
+
+
+@asynccontextmanager
+async def open_house(config: Config) -> AsyncIterator[House]:
+    """Everything but the connectors.
+
+    Raises:
+        CardError, StoreError, EngineError: what could not be opened, in a sentence that says what to do.
+    """
+    cast = await asyncio.to_thread(Cast.load, config.paths.characters, config.characters)
+    store = await Store.open(config.memory, config.paths.data)
+    try:
+        company = Company(cast, store, config.characters)
+        await company.refresh()
+        engine = await open_engine(config)
+        try:
+            renderer = PromptRenderer(engine.tokenizer, Layout(retrieved=config.retrieval.exemplars))
+            stage = Stage(config.sessions, config.retrieval, store, engine, renderer, Exemplars())
+            router = Router(stage, company)
+            try:
+                yield House(config, Desk(company, router, store, engine, renderer), stage)
+            finally:
+                await router.close()
+        finally:
+            await engine.close()
+    finally:
+        await store.close()
+
+
+async def open_engine(config: Config) -> Engine:
+    """The embedded engine, or the remote one when ``[engine.remote] base_url`` is set."""
+    if config.engine.remote.base_url:
+        return RemoteEngine(config.engine.remote)
+    return await LlamaEngine.load(config.engine, config.paths.models)
+
+
+@contextmanager
+def serving(data: Path) -> Iterator[None]:
+    """Hold the data folder for one server.
+
+    The lock is the operating system's: it goes with the process, however that ends.
+
+    Raises:
+        ConfigError: another server has it, or the folder cannot be written.
+    """
+    path = data / "serving.lock"
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        raise ConfigError(f"{data}: cannot be written ({error.strerror}); set paths.data to a folder of yours") from error
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(handle, 20, 0).decode("ascii", "replace").strip() or "unknown"
+            raise ConfigError(
+                f"{data}: another Troupe is serving it (process {holder}); stop that one, or set paths.data to another folder"
+            ) from error
+        os.ftruncate(handle, 0)
+        os.pwrite(handle, str(os.getpid()).encode(), 0)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,74 @@
+"""Serving: the rooms and every connector together, until somebody says stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+from collections.abc import Callable
+
+from bot.commands.desk import MADE_UP
+from bot.config import Config
+from bot.connectors.web_chat import WebChat
+from bot.errors import BotError
+from bot.house import House, open_house, serving
+from bot.messages import Channel, ChannelKey
+
+log = logging.getLogger(__name__)
+
+INTERRUPTED = 130  # what a shell expects of a process that Ctrl-C ended
+
+
+async def serve(config: Config, announce: Callable[[str], None]) -> None:
+    """Run until SIGINT or SIGTERM. The first stops in order, a second one at once: what is stored is whole either way.
+
+    Raises:
+        BotError: something could not be opened; everything that was is closed again.
+    """
+    stopped = _stop_signal()
+    with serving(config.paths.data):
+        async with open_house(config) as house:
+            web = WebChat(config.web, house.desk)
+            url = await web.start()
+            try:
+                announce(f"The company is at {url}  (Ctrl-C sends it home; {MADE_UP.rstrip('.').lower()})")
+                taken_up = await house.router.take_up(lambda channel: _port(channel, web))
+                if taken_up:
+                    log.info("turns taken up that the last process left turns=%d", taken_up)
+                warming = asyncio.create_task(_warm(house), name="warm prefixes")
+                await stopped.wait()
+                announce("Going home …")
+                warming.cancel()
+                await asyncio.gather(warming, return_exceptions=True)
+            finally:
+                await web.stop()
+
+
+def _port(channel: ChannelKey, web: WebChat) -> Channel | None:
+    return web.port(channel) if channel.platform == "web" else None
+
+
+async def _warm(house: House) -> None:
+    """Read the prompts of the characters that are awake by default before anybody asks them something."""
+    lobby = ChannelKey("web", "lobby")
+    for character in await house.desk.company.awake(lobby):
+        try:
+            tokens = await asyncio.to_thread(house.desk.renderer.prefix, character, house.stage.budget)
+            await house.desk.engine.warm(tokens)
+        except BotError as error:
+            log.warning("character could not be prepared character=%s error=%s", character.id, error)
+
+
+def _stop_signal() -> asyncio.Event:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def asked() -> None:
+        if stopped.is_set():
+            os._exit(INTERRUPTED)
+        stopped.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, asked)
+    return stopped
