@@ -1,0 +1,65 @@
+"""The JSON that the page and other programs read. Nothing secret gets in: a person's id stays with that person."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from typing import Any
+
+from bot.characters.cast import Character
+from bot.commands.why import Explanation
+from bot.messages import Person, Turn
+
+
+def character_shape(character: Character, *, awake: bool, visitor: str) -> dict[str, Any]:
+    portrait = character.settings.portrait
+    return {
+        "slug": character.slug,
+        "name": character.name,
+        "tagline": character.settings.tagline,
+        "emoji": character.settings.emoji,
+        "colour": portrait.background if portrait else None,
+        "portrait": f"/portraits/{character.slug}.png" if character.portrait else None,
+        "greeting": character.greeting(visitor),
+        "awake": awake,
+    }
+
+
+def turn_shape(turn: Turn, slug: str | None) -> dict[str, Any]:
+    """``slug`` is the character's; None for a person's turn."""
+    return {
+        "id": turn.message_id,
+        "turn": turn.id,
+        "from": "character" if turn.by_character else "person",
+        "author": (slug or turn.author_id.rpartition("/")[2]) if turn.by_character else badge(turn.author_id),
+        "name": turn.author_name,
+        "text": turn.text,
+        "at": turn.sent_at.isoformat(),
+        "reply_to": turn.reply_to,
+    }
+
+
+def badge(person_id: str) -> str:
+    """How others tell a person apart. The id itself is what a browser shows to be that person, so it is not told."""
+    return hashlib.sha256(person_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def badge_of(person: Person) -> str:
+    return badge(person.id)
+
+
+def explanation_shape(explanation: Explanation) -> dict[str, Any]:
+    stamp = explanation.stamp
+    return {
+        "character": explanation.character,
+        "text": explanation.text,
+        "build": stamp.build,
+        "revision": stamp.revision,
+        "prompt_version": stamp.prompt_version,
+        "seed": stamp.seed,
+        "finish_reason": stamp.finish_reason,
+        "counters": asdict(stamp.counters),
+        "exemplars": [{"id": e.id, "said": e.said, "reply": e.reply} for e in explanation.exemplars],
+        "lore": list(stamp.lore),
+        "memories": list(stamp.memories),
+    }
