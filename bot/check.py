@@ -1,0 +1,91 @@
+"""Is everything there, and what is to be done: the ``troupe check`` command.
+
+Examines without changing anything, so it can be run beside a serving Troupe.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bot.characters.cast import Cast
+from bot.config import Config
+from bot.engine import models, native
+from bot.errors import BotError
+
+LEAST_FREE_BYTES = 500 * 1024 * 1024  # the starter model, the database and a backup of it
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. ``what`` says how it is, and what to do where that is not as it should be."""
+
+    about: str
+    ok: bool
+    what: str
+
+
+def examine(config: Config, path: Path) -> list[Finding]:
+    """Everything, in the order in which a start needs it."""
+    looks: Iterable[tuple[str, Callable[[], str]]] = (
+        ("settings", lambda: f"{path} is as it should be"),
+        ("characters", lambda: _characters(config)),
+        ("data", lambda: _data(config)),
+        ("model", lambda: _model(config)),
+        ("GPU", _gpu),
+    )
+    return [_look(about, look) for about, look in looks]
+
+
+def show(findings: Iterable[Finding], console: Console) -> None:
+    table = Table(show_header=False, box=None, pad_edge=False)
+    for finding in findings:
+        table.add_row("[green]✓[/green]" if finding.ok else "[red]✗[/red]", finding.about, finding.what)
+    console.print(table)
+
+
+def _look(about: str, look: Callable[[], str]) -> Finding:
+    try:
+        return Finding(about, ok=True, what=look())
+    except BotError as error:
+        return Finding(about, ok=False, what=str(error))
+
+
+def _characters(config: Config) -> str:
+    cast = Cast.load(config.paths.characters, config.characters)
+    if cast.problems:
+        raise BotError("; ".join(cast.problems))
+    if not cast.house:
+        raise BotError(f"{config.paths.characters} holds nobody; set paths.characters to a folder with characters")
+    lines = sum(len(c.lines) for c in cast.house)
+    return f"{len(cast.house)} characters with {lines} lines; awake at first: {', '.join(c.name for c in cast.house if c.settings.awake)}"
+
+
+def _data(config: Config) -> str:
+    folder = config.paths.data
+    existing = next(p for p in (folder, *folder.parents) if p.exists())
+    if not os.access(existing, os.W_OK):
+        raise BotError(f"{existing} cannot be written; set paths.data to a folder of yours")
+    free = shutil.disk_usage(existing).free
+    if free < LEAST_FREE_BYTES:
+        raise BotError(f"{existing} has {free // 2**20} MB left; Troupe wants {LEAST_FREE_BYTES // 2**20} MB")
+    return f"{folder} can be written, {free // 2**30} GB free"
+
+
+def _model(config: Config) -> str:
+    if config.engine.remote.base_url:
+        return f"answers come from {config.engine.remote.base_url}"
+    found = models.find_model(config.engine.model, config.paths.models)
+    return f"{found.build}, {found.path.stat().st_size // 2**20} MB, from {found.path.name}"
+
+
+def _gpu() -> str:
+    if native.supports_gpu():
+        return "llama.cpp can offload to the GPU; engine.gpu_layers decides how much"
+    return "this llama.cpp was built for the CPU; for a GPU, run once: TROUPE_GPU=cuda make run (or metal, vulkan)"
