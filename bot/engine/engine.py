@@ -1,0 +1,151 @@
+"""The embedded engine, as the rest of the house sees it: one model, many replies at once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Self
+
+from bot.config import EngineSettings
+from bot.engine import native
+from bot.engine.models import ModelFile, find_model
+from bot.engine.native import Context, Model
+from bot.engine.requests import Request
+from bot.engine.room import check_fits
+from bot.engine.scheduler import Scheduler, Status
+from bot.engine.threads import usable_cores
+from bot.engine.tokenizer import LlamaTokenizer
+from bot.errors import EngineError, PromptTooLong
+from bot.messages import ChannelKey, Piece, Prompt, Sampling
+
+log = logging.getLogger(__name__)
+
+
+class LlamaEngine:
+    """A ``bot.messages.Engine`` on llama.cpp. It belongs to the event loop that loaded it."""
+
+    def __init__(self, scheduler: Scheduler, model: Model, file: ModelFile, context_tokens: int) -> None:
+        self._scheduler = scheduler
+        self._vocabulary = model.vocabulary
+        self._tokenizer = LlamaTokenizer(model)
+        self._build = file.build
+        self._context_tokens = context_tokens
+
+    @classmethod
+    async def load(cls, settings: EngineSettings, models: Path) -> Self:
+        """Find or make the model file, and load it; nothing of this blocks the event loop.
+
+        Raises:
+            ModelNotLoadable: a sentence that says what to do.
+        """
+        file = await asyncio.to_thread(_find_and_measure, settings, models)
+        scheduler = Scheduler(settings, lambda: _open_context(settings, file), asyncio.get_running_loop())
+        model = await asyncio.wrap_future(scheduler.start())
+        context_tokens = _context_tokens(settings, model)
+        log.info("model loaded build=%s context_tokens=%d cache_tokens=%d", file.build, context_tokens, settings.cache_tokens)
+        return cls(scheduler, model, file, context_tokens)
+
+    @property
+    def tokenizer(self) -> LlamaTokenizer:
+        return self._tokenizer
+
+    @property
+    def context_tokens(self) -> int:
+        return self._context_tokens
+
+    @property
+    def build(self) -> str:
+        return self._build
+
+    @property
+    def status(self) -> Status:
+        """What it is doing, as of its last step."""
+        return self._scheduler.status
+
+    def position(self, channel: ChannelKey) -> int | None:
+        """How many replies are made before this channel's next: 0 while it is being made, None if it waits for nothing."""
+        return self._scheduler.position(channel)
+
+    async def stream(
+        self, prompt: Prompt, sampling: Sampling, *, channel: ChannelKey, background: bool = False, ignore_end: bool = False
+    ) -> AsyncIterator[Piece]:
+        """As ``bot.messages.Engine.stream``. With ``ignore_end`` the reply always has ``max_tokens`` tokens, for benchmarks."""
+        self._check(prompt.tokens, sampling.max_tokens)
+        request = Request(list(prompt.tokens), prompt.prefix_tokens, sampling, channel, background, ignore_end)
+        self._scheduler.submit(request)
+        try:
+            while True:
+                item = await request.mailbox.get()
+                if isinstance(item, EngineError):
+                    raise item
+                yield item
+                if item.finish_reason is not None:
+                    return
+        finally:
+            self._scheduler.cancel(request)
+
+    async def warm(self, prefix: Sequence[int]) -> None:
+        """Evaluate a character's prefix while nobody needs the engine, so that its first reply begins at once.
+
+        Raises:
+            PromptTooLong, EngineBusy, EngineStopped
+        """
+        self._check(prefix, 1)
+        request = Request(list(prefix), len(prefix), Sampling(max_tokens=0), channel=None, background=True)
+        self._scheduler.submit(request)
+        try:
+            item = await request.mailbox.get()
+        finally:
+            self._scheduler.cancel(request)
+        if isinstance(item, EngineError):
+            raise item
+
+    async def close(self) -> None:
+        """Stop, also in the middle of a step; replies that are being made end with ``EngineStopped``. May be called again."""
+        self._scheduler.stop()
+        await asyncio.to_thread(self._scheduler.join)
+
+    def _check(self, tokens: Sequence[int], reply: int) -> None:
+        limit = self._context_tokens - reply
+        if len(tokens) > limit:
+            raise PromptTooLong(len(tokens), max(0, limit))
+        if not tokens:
+            raise EngineError("the prompt is empty; there is nothing to answer")
+        if min(tokens) < 0 or max(tokens) >= self._vocabulary:
+            raise EngineError("the prompt has tokens that this model does not know; it was rendered for another one")
+
+
+def _find_and_measure(settings: EngineSettings, models: Path) -> ModelFile:
+    file = find_model(settings.model, models)
+    check_fits(Model(file.path, vocabulary_only=True), settings)
+    return file
+
+
+def _open_context(settings: EngineSettings, file: ModelFile) -> Context:
+    model = Model(file.path, gpu_layers=_gpu_layers(settings))
+    return Context(
+        model,
+        cells=settings.cache_tokens,
+        sequences=settings.sequences,
+        batch_tokens=settings.batch_tokens,
+        outputs=settings.live_replies,
+        threads=usable_cores() if settings.threads == "auto" else settings.threads,
+        cache_type=settings.cache_type,
+        flash_attention=settings.flash_attention,
+    )
+
+
+def _gpu_layers(settings: EngineSettings) -> int:
+    if settings.gpu_layers != "auto":
+        return settings.gpu_layers
+    return -1 if native.supports_gpu() else 0  # -1: all of them
+
+
+def _context_tokens(settings: EngineSettings, model: Model) -> int:
+    """What a prompt and its reply may hold: no more than the model was trained for, and than the whole cache has."""
+    limit = min(settings.context_tokens, model.context_train, settings.cache_tokens)
+    if limit < settings.context_tokens:
+        log.warning("context is smaller than asked asked=%d given=%d trained=%d", settings.context_tokens, limit, model.context_train)
+    return limit

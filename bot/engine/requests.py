@@ -1,0 +1,100 @@
+"""What the scheduler works on: a request for a reply, and the reading of a prefix that several of them wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+import time
+from dataclasses import dataclass, field
+
+from bot.engine.native import Chain
+from bot.engine.prefixes import CachedSequence
+from bot.errors import EngineError
+from bot.messages import ChannelKey, Counters, Piece, Sampling
+
+
+@dataclass(slots=True, eq=False)
+class Request:
+    """One reply, from the queue to its last token.
+
+    The event loop fills it in, may set ``cancelled`` and reads ``mailbox``; everything else belongs to the scheduler's thread
+    from ``submit`` on.
+    """
+
+    tokens: list[int]  # the prompt, then what was said so far
+    prefix_tokens: int
+    sampling: Sampling
+    channel: ChannelKey | None  # None: nobody's, a prefix being warmed
+    background: bool = False
+    ignore_end: bool = False  # go on after an end token, so that benchmarks compare replies of one length
+    mailbox: asyncio.Queue[Piece | EngineError] = field(default_factory=asyncio.Queue)
+    cancelled: bool = False
+
+    arrived: float = field(default_factory=time.monotonic)
+    prompt_tokens: int = 0
+    sequence: CachedSequence | None = None  # set while live
+    prefix: PrefixReading | None = None  # what it waits for
+    chain: Chain | None = None  # set with the first token
+    evaluated_tokens: int = 0
+    first_token_seconds: float = 0.0
+    # "ignore" drops bytes that form no character: a reply that is cut within an emoji ends before it.
+    characters: codecs.IncrementalDecoder = field(default_factory=lambda: codecs.getincrementaldecoder("utf-8")("ignore"))
+
+    def __post_init__(self) -> None:
+        self.prompt_tokens = len(self.tokens)
+
+    @property
+    def replying(self) -> bool:
+        """The prompt has been read; each step takes one token more."""
+        return self.chain is not None and self.sequence is not None and self.remaining == 1
+
+    @property
+    def remaining(self) -> int:
+        """How many known tokens have yet to be evaluated."""
+        return len(self.tokens) - (len(self.sequence.tokens) if self.sequence else 0)
+
+    @property
+    def reply_tokens(self) -> int:
+        return len(self.tokens) - self.prompt_tokens
+
+    @property
+    def final_tokens(self) -> int:
+        """The most that its sequence will ever hold."""
+        return self.prompt_tokens + self.sampling.max_tokens
+
+    @property
+    def key(self) -> tuple[ChannelKey | None, tuple[int, ...]]:
+        """Whose conversation this continues: one character in one channel."""
+        return self.channel, tuple(self.tokens[: self.prefix_tokens])
+
+    def counters(self) -> Counters:
+        evaluated = min(self.evaluated_tokens, self.prompt_tokens)  # background work that was set aside may read again
+        return Counters(
+            prompt_tokens=self.prompt_tokens,
+            reused_tokens=self.prompt_tokens - evaluated,
+            evaluated_tokens=evaluated,
+            reply_tokens=self.reply_tokens,
+            first_token_seconds=self.first_token_seconds,
+            total_seconds=time.monotonic() - self.arrived,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class PrefixReading:
+    """A character's prefix being evaluated, once for everybody who waits for it. The first of them is charged for it."""
+
+    tokens: list[int]
+    sequence: CachedSequence
+    waiting: list[Request]
+
+    @property
+    def remaining(self) -> int:
+        return len(self.tokens) - len(self.sequence.tokens)
+
+    @property
+    def arrived(self) -> float:
+        return self.waiting[0].arrived
+
+    @property
+    def background(self) -> bool:
+        return all(request.background for request in self.waiting)

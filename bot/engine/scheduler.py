@@ -1,0 +1,469 @@
+"""The one thread that owns model and context, and what it does in each step.
+
+A step is one ``llama_decode``: a token for every live reply, and beside them as much of the waiting prompts as the budget
+allows. So replies of many channels are made together, and a long prompt does not freeze those that run.
+
+``submit``, ``cancel``, ``position`` and ``stop`` belong to the event loop; they never wait for a step. Everything with an
+underscore belongs to the thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+from bot.config import EngineSettings
+from bot.engine.native import Context, Model, Outcome
+from bot.engine.prefixes import CachedSequence, SequenceTable, common_length
+from bot.engine.requests import PrefixReading, Request
+from bot.engine.sampling import Samplers
+from bot.errors import EngineBusy, EngineError, EngineStopped
+from bot.messages import ChannelKey, FinishReason, Piece
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """What the engine is doing and has done since its start; the seconds are the thread's own."""
+
+    live: int = 0
+    waiting: int = 0
+    sequences: int = 0
+    cells_used: int = 0
+    cells: int = 0
+    evaluated_tokens: int = 0  # of prompts, prefixes included
+    reused_tokens: int = 0
+    reply_tokens: int = 0
+    steps: int = 0
+    step_seconds: float = 0.0
+    decode_seconds: float = 0.0
+    sampling_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one reader gets of a step."""
+
+    reader: Request | PrefixReading
+    count: int  # tokens
+
+    @property
+    def sequence(self) -> CachedSequence:
+        assert self.reader.sequence is not None, "only what has a sequence takes part in a step"
+        return self.reader.sequence
+
+    @property
+    def tokens(self) -> list[int]:
+        start = len(self.sequence.tokens)
+        return self.reader.tokens[start : start + self.count]
+
+    @property
+    def samples(self) -> bool:
+        """Whether a token is to be chosen after it."""
+        return isinstance(self.reader, Request) and self.count == self.reader.remaining
+
+
+class Scheduler:
+    """Decodes for everybody until it is stopped.
+
+    ``open_context`` is called on the thread. ``loop`` is where the mailboxes are.
+    """
+
+    def __init__(self, settings: EngineSettings, open_context: Callable[[], Context], loop: asyncio.AbstractEventLoop) -> None:
+        self._settings = settings
+        self._open_context = open_context
+        self._loop = loop
+        self._thread = threading.Thread(target=self._run_thread, name="engine", daemon=True)
+        self._ready: Future[Model] = Future()
+        self.status = Status()
+
+        self._wake = threading.Condition()  # guards the next four
+        self._inbox: list[Request] = []
+        self._in_step: list[Request] = []
+        self._stopping = False
+        self._stopped = False
+
+        self._waiting: list[Request] = []
+        self._live: list[Request] = []  # has a sequence, or waits for a prefix
+        self._readings: dict[tuple[int, ...], PrefixReading] = {}
+        self._outbox: list[tuple[Request, Piece | EngineError]] = []
+
+    # ------------------------------------------------------------------ from the event loop
+
+    def start(self) -> Future[Model]:
+        """Begin; the future has the model once it is loaded, or why it was not."""
+        self._thread.start()
+        return self._ready
+
+    def submit(self, request: Request) -> None:
+        """Queue a request; what becomes of it arrives in its mailbox.
+
+        Raises:
+            EngineBusy, EngineStopped
+        """
+        with self._wake:
+            if self._stopping or self._stopped:
+                raise EngineStopped("the engine is not running any more; start Troupe again")
+            if len(self._inbox) + len(self._waiting) >= self._settings.queue:
+                raise EngineBusy(f"{self._settings.queue} replies are waiting already; try again in a moment")
+            self._inbox.append(request)
+            self._wake.notify()
+
+    def cancel(self, request: Request) -> None:
+        """Let go of a request, wherever it is. A step that works for nobody else is given up at once."""
+        with self._wake:
+            request.cancelled = True
+            if self._in_step and all(other.cancelled for other in self._in_step):
+                self._context.abort()
+            self._wake.notify()
+
+    def position(self, channel: ChannelKey) -> int | None:
+        """How many replies go first before this channel's next one: 0 while it is being made, None if it waits for nothing."""
+        if any(request.channel == channel for request in list(self._live)):
+            return 0
+        queue = sorted([*self._waiting, *self._inbox], key=lambda r: (r.background, r.arrived))
+        return next((place for place, request in enumerate(queue, 1) if request.channel == channel), None)
+
+    def stop(self) -> None:
+        """Give up the step that runs, and everything else. Returns at once; ``join`` waits."""
+        with self._wake:
+            self._stopping = True
+            if self._in_step:
+                self._context.abort()
+            self._wake.notify()
+
+    def join(self) -> None:
+        self._thread.join()
+
+    # ------------------------------------------------------------------ the thread
+
+    def _run_thread(self) -> None:
+        try:
+            self._context = self._open_context()
+        except BaseException as error:  # noqa: BLE001  handed to whoever waits for the start
+            self._stopped = True
+            self._ready.set_exception(error)
+            return
+        model = self._context.model
+        self._samplers = Samplers(model)
+        self._table = SequenceTable(
+            self._context, cells=self._context.cells, sequences=self._settings.sequences, partial=model.forgets_partially
+        )
+        self._ready.set_result(model)
+        try:
+            while self._work_arrived():
+                self._step()
+        except Exception:
+            log.exception("engine thread died")
+        finally:
+            self._end_everybody()
+            self._context.close()
+
+    def _step(self) -> None:
+        """Everything that happens between two looks at the inbox."""
+        began = time.perf_counter()
+        self._reap()
+        self._admit()
+        parts = self._compose()
+        if parts:
+            self._evaluate(parts)
+        self._publish(time.perf_counter() - began)
+        self._hand_over()
+
+    def _work_arrived(self) -> bool:
+        """Wait for something to do; False when there is an end to be made."""
+        with self._wake:
+            while not (self._stopping or self._inbox or self._live or self._waiting):
+                self._wake.wait()
+            self._waiting += self._inbox
+            self._inbox.clear()
+            return not self._stopping
+
+    def _reap(self) -> None:
+        """Let the cancelled go; what they have evaluated stays, to be continued."""
+        self._waiting = [request for request in self._waiting if not request.cancelled]
+        for request in [request for request in self._live if request.cancelled]:
+            self._leave(request)
+
+    # -- who is served
+
+    def _admit(self) -> None:
+        """Take from the queue what can be finished in the room there is. Nobody is overtaken for being too long."""
+        while self._waiting:
+            request = self._next_waiting()
+            if self._fits(request):
+                self._waiting.remove(request)
+                self._live.append(request)
+                self._seat(request)
+            elif request.background or not self._set_background_aside():
+                return
+
+    def _next_waiting(self) -> Request:
+        """People before background work, then the channel that has the fewest live replies, then the first that came."""
+        live = Counter(request.channel for request in self._live)
+        return min(self._waiting, key=lambda r: (r.background, live[r.channel], r.arrived))
+
+    def _fits(self, request: Request) -> bool:
+        """Whether it can run to its end beside all that run, even if each of them uses every token it may."""
+        if len(self._live) >= self._settings.live_replies:
+            return False
+        if len(self._table.live) + 2 > self._table.capacity:  # its own sequence, and perhaps its prefix's
+            return bool(not self._live)
+        held = self._table.live_cells()
+        promised = sum(self._promised(other) for other in self._live) + sum(r.remaining for r in self._readings.values())
+        shared = max([self._table.overlap(request.tokens), *(common_length(r.tokens, request.tokens) for r in self._readings.values())])
+        return held + promised + request.final_tokens - shared <= self._table.cells
+
+    def _promised(self, request: Request) -> int:
+        """Cells that a live request may still take."""
+        if request.sequence is None:  # it will share the prefix that it waits for
+            return request.final_tokens - request.prefix_tokens
+        return request.final_tokens - len(request.sequence.tokens)
+
+    def _set_background_aside(self) -> bool:
+        """Put one piece of background work back into the queue; what it has is continued later."""
+        background = [request for request in self._live if request.background]
+        if not background:
+            return False
+        self._leave(background[-1])
+        self._waiting.append(background[-1])
+        return True
+
+    def _seat(self, request: Request) -> None:
+        """Give it a sequence, or let it wait until its prefix has been read."""
+        prefix = request.tokens[: request.prefix_tokens]
+        if not prefix or self._has_read(prefix, request):
+            self._take_sequence(request)
+            return
+        key = tuple(prefix)
+        reading = self._readings.get(key)
+        if reading is None:
+            sequence = self._table.open(("prefix", key), prefix, is_prefix=True)
+            reading = self._readings[key] = PrefixReading(prefix, sequence, [])
+        reading.waiting.append(request)
+        request.prefix = reading
+        if not reading.remaining:  # some other sequence held all of it
+            self._finish_prefix(reading)
+
+    def _has_read(self, prefix: list[int], request: Request) -> bool:
+        known = self._table.find(("prefix", tuple(prefix)))
+        if known is not None:
+            return len(known.tokens) == len(prefix)
+        own = self._table.find(request.key)
+        return own is not None and not own.live and len(own.tokens) >= len(prefix) and request.channel is not None
+
+    def _take_sequence(self, request: Request) -> None:
+        request.prefix = None
+        if request.channel is None:  # only the prefix was wanted
+            self._finish(request, "stop")
+            return
+        # The last token is always evaluated: the choice of the next one needs its scores.
+        request.sequence = self._table.open(request.key, request.tokens[:-1])
+
+    def _leave(self, request: Request) -> None:
+        """It is not live any more. Its sequence stays until its room is needed."""
+        self._live.remove(request)
+        if request.sequence is not None:
+            self._table.rest(request.sequence)
+            request.sequence = None
+        reading = request.prefix
+        if reading is None:
+            return
+        request.prefix = None
+        reading.waiting.remove(request)
+        if not reading.waiting:
+            self._forget_reading(reading)
+
+    # -- what a step consists of
+
+    def _compose(self) -> list[Part]:
+        """One token for each reply, then prompts under the budget; background work only if no person's prompt wants reading."""
+        replying = [request for request in self._live if request.replying]
+        readers: list[Request | PrefixReading] = [*self._readings.values()]
+        readers += [request for request in self._live if request.sequence and not request.replying]
+        if any(not reader.background for reader in readers):
+            replying = [request for request in replying if not request.background]
+            readers = [reader for reader in readers if not reader.background]
+        budget = self._settings.batch_tokens - len(replying)
+        if replying:
+            budget = min(budget, self._settings.chunk_tokens)
+        return [Part(request, 1) for request in replying] + self._share_out(readers, budget)
+
+    def _share_out(self, readers: list[Request | PrefixReading], budget: int) -> list[Part]:
+        """Prompts side by side in one step.
+
+        The oldest has half of the budget for certain, so that it comes to its end; the shortest go first with the rest, so that a
+        greeting does not wait for a novel.
+        """
+        if not readers:
+            return []
+        oldest = min(readers, key=lambda reader: reader.arrived)
+        kept = min(oldest.remaining, (budget + 1) // 2)
+        left = budget - kept
+        parts = []
+        for reader in sorted(readers, key=lambda reader: reader.remaining):
+            if reader is oldest:
+                continue
+            count = min(reader.remaining, left)
+            left -= count
+            if count:
+                parts.append(Part(reader, count))
+        return [Part(oldest, min(oldest.remaining, kept + left)), *parts]
+
+    def _evaluate(self, parts: list[Part]) -> None:
+        """Decode, and say what follows. A batch that fails is tried again part by part, so that only the guilty fail."""
+        outcome, indices = self._decode(parts)
+        if outcome == Outcome.DONE:
+            for part, index in zip(parts, indices, strict=True):
+                self._advance(part, index)
+            return
+        for part in parts:
+            self._table.cut(part.sequence, len(part.sequence.tokens))
+        if outcome == Outcome.ABORTED:
+            return  # nobody wants it any more: the next look at the inbox finds out
+        log.warning("decode failed outcome=%d parts=%d tokens=%d", outcome, len(parts), sum(part.count for part in parts))
+        if len(parts) > 1:
+            for part in parts:
+                self._evaluate([part])
+            return
+        self._fail(parts[0].reader, outcome)
+
+    def _decode(self, parts: list[Part]) -> tuple[int, list[int]]:
+        """llama.cpp's answer, and for each part where its last token's scores are."""
+        context = self._context
+        context.clear_batch()
+        indices = []
+        for part in parts:
+            position, sequence, samples = len(part.sequence.tokens), part.sequence.id, part.samples
+            for offset, token in enumerate(part.tokens, 1):
+                index = context.add(token, position, sequence, output=samples and offset == part.count)
+                position += 1
+            indices.append(index)
+        if not self._table.make_room(sum(part.count for part in parts)):
+            return Outcome.NO_ROOM, indices
+        with self._wake:
+            if self._stopping:
+                return Outcome.ABORTED, indices
+            context.resume()
+            self._in_step = [request for part in parts for request in _people(part.reader)]
+        began = time.perf_counter()
+        outcome = context.decode()
+        self._decode_seconds += time.perf_counter() - began
+        with self._wake:
+            self._in_step = []
+        return outcome, indices
+
+    # -- what comes of it
+
+    def _advance(self, part: Part, index: int) -> None:
+        """Note what was evaluated, and go on from there."""
+        reader, tokens = part.reader, part.tokens
+        self._table.extend(part.sequence, tokens)
+        if isinstance(reader, PrefixReading):
+            reader.waiting[0].evaluated_tokens += part.count
+            if not reader.remaining:
+                self._finish_prefix(reader)
+            return
+        if not reader.reply_tokens:
+            reader.evaluated_tokens += part.count
+        if not reader.remaining:
+            self._say(reader, index)
+
+    def _finish_prefix(self, reading: PrefixReading) -> None:
+        self._forget_reading(reading)
+        for request in reading.waiting:
+            self._take_sequence(request)
+
+    def _forget_reading(self, reading: PrefixReading) -> None:
+        del self._readings[tuple(reading.tokens)]
+        self._table.rest(reading.sequence)
+
+    def _say(self, request: Request, index: int) -> None:
+        """Choose the next token and pass on what has become readable."""
+        began = time.perf_counter()
+        if request.chain is None:
+            request.chain = self._samplers.chain(request.sampling, request.tokens)
+            request.first_token_seconds = time.monotonic() - request.arrived
+        token = request.chain.sample(self._context, index)
+        self._sampling_seconds += time.perf_counter() - began
+        model = self._context.model
+        if model.ends(token) and not request.ignore_end:
+            self._finish(request, "stop")
+            return
+        request.tokens.append(token)
+        text = request.characters.decode(model.piece(token))
+        if text:
+            self._outbox.append((request, Piece(text)))
+        if request.reply_tokens >= request.sampling.max_tokens:
+            self._finish(request, "length")
+
+    def _finish(self, request: Request, reason: FinishReason) -> None:
+        counters = request.counters()
+        self._outbox.append((request, Piece("", reason, counters)))
+        self._evaluated += counters.evaluated_tokens
+        self._reused += counters.reused_tokens
+        self._replied += counters.reply_tokens
+        self._leave(request)
+
+    def _fail(self, reader: Request | PrefixReading, outcome: int) -> None:
+        reason = "the cache has no room for it" if outcome == Outcome.NO_ROOM else f"llama.cpp refused it (llama_decode gave {outcome})"
+        if reader.sequence is not None:
+            self._table.cut(reader.sequence, 0)
+        for request in _people(reader):
+            self._outbox.append((request, EngineError(f"the reply could not be made: {reason}")))
+            self._leave(request)
+
+    def _hand_over(self) -> None:
+        """Wake the event loop once for all that a step has brought."""
+        if self._outbox:
+            self._loop.call_soon_threadsafe(_deliver, self._outbox)
+            self._outbox = []
+
+    def _end_everybody(self) -> None:
+        with self._wake:
+            self._stopped = True
+            everybody = [*self._live, *self._waiting, *self._inbox]
+        error = "the engine was stopped before the reply was finished"
+        self._outbox += [(request, EngineStopped(error)) for request in everybody]
+        if not self._loop.is_closed():
+            self._hand_over()
+
+    # -- figures
+
+    _evaluated = _reused = _replied = _steps = 0
+    _step_seconds = _decode_seconds = _sampling_seconds = 0.0
+
+    def _publish(self, seconds: float) -> None:
+        self._steps += 1
+        self._step_seconds += seconds
+        self.status = Status(
+            live=len(self._live),
+            waiting=len(self._waiting),
+            sequences=len(self._table),
+            cells_used=self._table.used_cells,
+            cells=self._table.cells,
+            evaluated_tokens=self._evaluated,
+            reused_tokens=self._reused,
+            reply_tokens=self._replied,
+            steps=self._steps,
+            step_seconds=self._step_seconds,
+            decode_seconds=self._decode_seconds,
+            sampling_seconds=self._sampling_seconds,
+        )
+
+
+def _people(reader: Request | PrefixReading) -> list[Request]:
+    """Who wants what a reader reads."""
+    return [reader] if isinstance(reader, Request) else list(reader.waiting)
+
+
+def _deliver(outbox: list[tuple[Request, Piece | EngineError]]) -> None:
+    for request, item in outbox:
+        request.mailbox.put_nowait(item)
