@@ -11,8 +11,8 @@ import json
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Coroutine
-from contextlib import closing
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -81,8 +81,9 @@ class Database:
         """Move everything from SQLite's write-ahead log into the file, and empty the log."""
         if self.path is None:
             return
-        async with self._turn_to_write:
-            busy = await asyncio.to_thread(_checkpoint, self.path, self._busy_seconds)
+        with translating(self.url):
+            async with self._turn_to_write:
+                busy = await asyncio.to_thread(_checkpoint, self.path, self._busy_seconds)
         if busy:
             raise StoreBusy(f"{self.path}: somebody is still reading; the log was not emptied. Try again in a moment")
 
@@ -126,15 +127,9 @@ class Database:
                 raise
 
     async def _transact(self, engine: AsyncEngine, work: Callable[[Connection], T]) -> T:
-        try:
+        with translating(self.url):
             async with engine.begin() as connection:
                 return await connection.run_sync(work)
-        except exc.DBAPIError as error:
-            raise translated(error.orig, self.url) from error
-        except exc.TimeoutError as error:  # every reading connection was in use for half a minute
-            raise _busy(self.url) from error
-        except OSError as error:  # a server that is not there
-            raise StoreError(f"{shown(self.url)} cannot be reached: {error}") from error
 
     async def _finish(self, run: Coroutine[Any, Any, T]) -> T:
         if self._closed:
@@ -202,6 +197,21 @@ def copy_file(source: Path, to: Path, busy_seconds: float) -> None:
     except (sqlite3.Error, OSError) as error:
         partial.unlink(missing_ok=True)
         raise StoreError(f"the copy {to} could not be made: {error}; see that its folder can be written and has room") from error
+
+
+@contextmanager
+def translating(url: URL) -> Iterator[None]:
+    """The border: whatever a driver raises inside leaves as a ``StoreError``."""
+    try:
+        yield
+    except exc.DBAPIError as error:
+        raise translated(error.orig, url) from error
+    except sqlite3.Error as error:  # from a connection's first pragmas, and from plain connections
+        raise translated(error, url) from error
+    except exc.TimeoutError as error:  # every reading connection was in use for half a minute
+        raise _busy(url) from error
+    except OSError as error:  # a server that is not there
+        raise StoreError(f"{shown(url)} cannot be reached: {error}") from error
 
 
 def translated(error: BaseException | None, url: URL) -> StoreError:

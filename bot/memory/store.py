@@ -57,8 +57,8 @@ class Store(Turns, Deliveries, Channels, People, Registry, Facts):
         """
         now = clock or _utc_now
         url = _url(settings, data)
-        await bring_up_to_date(url, settings.busy_seconds, data / BACKUPS, now())
         try:
+            await bring_up_to_date(url, settings.busy_seconds, data / BACKUPS, now())
             database = Database(url, settings.busy_seconds)
         except ImportError as error:
             raise StoreError(f"memory.url needs the package {error.name}, which is not installed; pip install it") from error

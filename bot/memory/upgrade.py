@@ -6,8 +6,8 @@ changed, a copy goes to the backups folder.
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from datetime import datetime
@@ -16,19 +16,19 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, exc, inspect, text
+from sqlalchemy import URL, Connection, inspect, text
 
 from bot.errors import StoreError, StoreNewer
-from bot.memory.database import copy_file, damaged, dangling_rows, migration_engine, read_only, shown, sqlite_path, translated
+from bot.memory.database import copy_file, damaged, dangling_rows, migration_engine, read_only, shown, sqlite_path, translating
 
 log = logging.getLogger(__name__)
 
-_MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATIONS = Path(__file__).parent / "migrations"
 _VERSION_TABLE = "alembic_version"
 _FIRST_BYTES = b"SQLite format 3\x00"
 
 
-async def bring_up_to_date(url: URL, busy_seconds: float, backups: Path, now: datetime) -> None:
+async def bring_up_to_date(url: URL, busy_seconds: float, backups: Path, now: datetime, *, migrations: Path = MIGRATIONS) -> None:
     """Create the tables, or change them from an older version.
 
     Several processes may do this at once; one of them does the work.
@@ -37,48 +37,48 @@ async def bring_up_to_date(url: URL, busy_seconds: float, backups: Path, now: da
         StoreNewer: a newer Troupe wrote it.
         StoreError: it is damaged, somebody else's, or cannot be opened.
     """
-    steps = _steps()
+    config = _config(migrations)
     path = sqlite_path(url)
-    if path is not None and _holds_something(path):
-        version = _version_of_file(path, url, steps, busy_seconds)
-        if version == steps.get_current_head():
-            return
-        if version is not None:
-            copy = backups / f"{path.stem}-{now:%Y%m%d-%H%M%S}-before-{steps.get_current_head()}{path.suffix}"
-            copy_file(path, copy, busy_seconds)
-            log.info("memory migrates from=%s to=%s copy=%s", version, steps.get_current_head(), copy)
-    elif path is not None:
-        _create_file(path)
+    if path is not None and await asyncio.to_thread(_prepare_file, path, url, config, busy_seconds, backups, now):
+        return
     engine = migration_engine(url, busy_seconds)
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(_migrate, steps, shown(url))
-    except exc.DBAPIError as error:
-        raise translated(error.orig, url) from error
-    except OSError as error:
-        raise StoreError(f"{shown(url)} cannot be reached: {error}") from error
+        with translating(url):
+            async with engine.begin() as connection:
+                await connection.run_sync(_migrate, config, shown(url))
     finally:
         await engine.dispose()
 
 
-def _steps() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
-
-
-def _config() -> Config:
+def _config(migrations: Path) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))  # the file format knows %(name)s
+    config.set_main_option("script_location", str(migrations).replace("%", "%%"))  # the file format knows %(name)s
     config.set_main_option("path_separator", "os")
     return config
 
 
-def _migrate(connection: Connection, steps: ScriptDirectory, where: str) -> None:
+def _prepare_file(path: Path, url: URL, config: Config, busy_seconds: float, backups: Path, now: datetime) -> bool:
+    """Look at the file, and copy it if it is older. True: it is of this version already. Blocking."""
+    if not _holds_something(path):
+        _create_file(path)
+        return False
+    steps = ScriptDirectory.from_config(config)
+    head = steps.get_current_head()
+    version = _version_of_file(path, url, steps, busy_seconds)
+    if version is None or version == head:
+        return version is not None
+    copy = backups / f"{path.stem}-{now:%Y%m%d-%H%M%S}-before-{head}{path.suffix}"
+    copy_file(path, copy, busy_seconds)
+    log.info("memory migrates from=%s to=%s copy=%s", version, head, copy)
+    return False
+
+
+def _migrate(connection: Connection, config: Config, where: str) -> None:
     tables = set(inspect(connection).get_table_names())
     versions = []
     if _VERSION_TABLE in tables:
         versions = list(connection.execute(text(f"SELECT version_num FROM {_VERSION_TABLE}")).scalars())
-    _judge(tables, versions, steps, where)
-    config = _config()
+    _judge(tables, versions, ScriptDirectory.from_config(config), where)
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
     if dangling_rows(connection):
@@ -128,7 +128,7 @@ def _version_of_file(path: Path, url: URL, steps: ScriptDirectory, busy_seconds:
         with path.open("rb") as file:
             if file.read(len(_FIRST_BYTES)) != _FIRST_BYTES:
                 raise damaged(str(path))
-        with closing(read_only(path, busy_seconds)) as connection:
+        with translating(url), closing(read_only(path, busy_seconds)) as connection:
             if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 raise damaged(str(path))
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")} - {"sqlite_sequence"}
@@ -137,6 +137,4 @@ def _version_of_file(path: Path, url: URL, steps: ScriptDirectory, busy_seconds:
                 versions = [version for (version,) in connection.execute(f"SELECT version_num FROM {_VERSION_TABLE}")]
     except OSError as error:
         raise StoreError(f"{path} cannot be read: {error.strerror}; give this user the right to read it") from error
-    except sqlite3.Error as error:
-        raise translated(error, url) from error
     return _judge(tables, versions, steps, str(path))
