@@ -183,7 +183,7 @@ class Counters:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of a reply. The last one has a ``finish_reason`` and the counters; its text may be empty."""
+    """A part of a reply, with what it has cost so far. The last one has a ``finish_reason``; its text may be empty."""
 
     text: str
     finish_reason: FinishReason | None = None

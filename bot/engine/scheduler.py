@@ -400,7 +400,7 @@ class Scheduler:
         request.tokens.append(token)
         text = request.characters.decode(model.piece(token))
         if text:
-            self._outbox.append((request, Piece(text)))
+            self._outbox.append((request, Piece(text, counters=request.counters())))
         if request.reply_tokens >= request.sampling.max_tokens:
             self._finish(request, "length")
 

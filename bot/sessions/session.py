@@ -129,7 +129,7 @@ class Session:
             seed=delivery.seed,
             exemplars=rendered.exemplars,
             lore=lore,
-            finish_reason="cancelled" if stop.is_set() else str(last.finish_reason),
+            finish_reason="cancelled" if stop.is_set() else last.finish_reason or "stop",  # none: the guard ended it
             counters=last.counters,
         )
         return await self._deliver(delivery, character, showing, text, stamp)
