@@ -239,6 +239,10 @@ class Engine(Protocol):
         """
         ...
 
+    async def warm(self, prefix: Sequence[int]) -> None:
+        """Read what a character's prompts begin with while nobody waits, where that helps."""
+        ...
+
     async def close(self) -> None: ...
 
 

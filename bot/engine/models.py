@@ -67,9 +67,46 @@ def find_model(wanted: str, models: Path) -> ModelFile:
     return _fetched(reference[1], reference[2], models)
 
 
+def current_name(models: Path) -> str:
+    """What ``gguf/current`` names; the starter where nobody has chosen."""
+    return _named(models / "current") or STARTER
+
+
 def set_current(models: Path, name: str) -> None:
-    """From the next start on, serve ``gguf/<name>.gguf``."""
+    """From the next start on, serve ``gguf/<name>.gguf``; what was served before is kept in mind for ``roll_back``.
+
+    Raises:
+        ModelNotLoadable: there is no such file, or it is not what its manifest says.
+    """
+    path = models / f"{name}.gguf"
+    if name != STARTER:
+        if path.parent != models or not path.is_file():
+            raise ModelNotLoadable(f"there is no {path.name} in {models}; troupe models list shows what there is")
+        check(path)
+    before = current_name(models)
+    if before != name:
+        _write(models / "previous", f"{before}\n")
     _write(models / "current", f"{name}\n")
+
+
+def roll_back(models: Path) -> str:
+    """Serve what was served before ``set_current``, and give its name.
+
+    Raises:
+        ModelNotLoadable: nothing was served before, or it is gone.
+    """
+    before = _named(models / "previous")
+    if not before:
+        raise ModelNotLoadable(f"nothing else was served before {current_name(models)}; choose with: troupe models use NAME")
+    set_current(models, before)
+    return before
+
+
+def _named(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip().removesuffix(".gguf")
+    except FileNotFoundError:
+        return ""
 
 
 def check(path: Path) -> ModelFile:
@@ -118,16 +155,12 @@ def sha256(path: Path) -> str:
 
 
 def _current(models: Path) -> ModelFile:
-    try:
-        named = (models / "current").read_text(encoding="utf-8").strip()
-    except FileNotFoundError:
-        named = STARTER
-    name = named.removesuffix(".gguf") or STARTER
+    name = current_name(models)
     if name == STARTER:
         return prepare_starter(models)
     path = models / f"{name}.gguf"
     if path.parent != models or not path.is_file():
-        raise ModelNotLoadable(f"{models / 'current'} names {named!r}, which is not there; run: troupe models use {STARTER}")
+        raise ModelNotLoadable(f"{models / 'current'} names {name!r}, which is not there; run: troupe models use {STARTER}")
     return check(path)
 
 
