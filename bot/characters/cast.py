@@ -17,6 +17,7 @@ from typing import Any
 from bot.characters.card import Card, card_from_document, parse_card
 from bot.characters.card_json import dump_json
 from bot.characters.lines import LINES_FILE, Exemplar, lines_from_records, read_lines
+from bot.characters.macros import fill_macros
 from bot.characters.names import fold_name, is_slug, skeleton
 from bot.characters.troupe_settings import TroupeSettings
 from bot.config import CharacterSettings
@@ -45,6 +46,10 @@ class Character:
     def name(self) -> str:
         """The name that is shown."""
         return self.card.name
+
+    def greeting(self, user: str) -> str:
+        """How the character opens a conversation with somebody; "" where its card leaves that to the other."""
+        return fill_macros(self.card.first_mes, char=self.card.char, user=user)
 
     @property
     def settings(self) -> TroupeSettings:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.characters.cast import Character
-from bot.characters.macros import fill_macros
 from bot.commands.desk import MADE_UP, Caller, Desk
 from bot.errors import CommandRefused
 
@@ -24,11 +23,6 @@ class CharacterInfo:
     notice: str = MADE_UP
 
 
-def greeting(character: Character, user: str) -> str:
-    """How the character opens a conversation with somebody."""
-    return fill_macros(character.card.first_mes, char=character.card.char, user=user) or f"{character.name} looks up."
-
-
 async def characters(desk: Desk, caller: Caller) -> list[Presence]:
     """Everybody who can be called into this channel, those who are in it first."""
     awake = [c.id for c in await desk.company.awake(caller.channel)]
@@ -40,7 +34,7 @@ async def info(desk: Desk, caller: Caller, name: str) -> CharacterInfo:
     """Raises ``CharacterNotFound``."""
     character = desk.company.find(caller.channel, name)
     awake = any(c.id == character.id for c in await desk.company.awake(caller.channel))
-    return CharacterInfo(character, awake, greeting(character, caller.person.name))
+    return CharacterInfo(character, awake, character.greeting(caller.person.name))
 
 
 async def wake(desk: Desk, caller: Caller, name: str) -> CharacterInfo:
@@ -48,7 +42,7 @@ async def wake(desk: Desk, caller: Caller, name: str) -> CharacterInfo:
     character = desk.company.find(caller.channel, name)
     if not await desk.company.wake(caller.channel, character):
         raise CommandRefused(f"{character.name} is here already.")
-    return CharacterInfo(character, True, greeting(character, caller.person.name))
+    return CharacterInfo(character, True, character.greeting(caller.person.name))
 
 
 async def sleep(desk: Desk, caller: Caller, name: str) -> Character:

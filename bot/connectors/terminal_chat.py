@@ -160,7 +160,7 @@ class TerminalChat:
         if not history:
             for character in here[:3]:
                 name = f"[bold]{escape(character.face.emoji)} {escape(character.name)}[/bold]"
-                self._tell(f"{name}  {escape(character_commands.greeting(character, ME.name))}", markup=True)
+                self._tell(f"{name}  {escape(character.greeting(ME.name))}", markup=True)
         for turn in history:
             self._tell(f"[dim]{escape(turn.author_name)}: {escape(turn.text)}[/dim]", markup=True)
 
