@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 from bot.characters.cast import Cast, Character
 from bot.config import CharacterSettings
-from bot.memory.store import Store
+from bot.errors import StoreError
+from bot.memory.store import CharacterRecord, Store
 from bot.messages import ChannelKey
 
 # Where nobody has chosen yet, these platforms start with the characters whose cards say "awake": the channel is the
@@ -18,19 +22,39 @@ OPEN_PLATFORMS = frozenset({"web", "terminal"})
 class Company:
     """The cast of today. Registered characters are read from the store at ``refresh``; a turn in progress keeps what it has."""
 
-    def __init__(self, house: Cast, store: Store, settings: CharacterSettings) -> None:
+    def __init__(self, house: Cast, store: Store, settings: CharacterSettings, portraits: Path) -> None:
+        """``portraits`` is the folder where registered characters' pictures become files."""
         self._cast = house
         self._store = store
-        self._settings = settings
+        self._portraits = portraits
         self._choosing = asyncio.Lock()
+        self._refreshing = asyncio.Lock()
+        self.limits = settings
+        self.registering = asyncio.Lock()  # held from "is this name free" until it is stored
 
     @property
     def cast(self) -> Cast:
         return self._cast
 
     async def refresh(self) -> None:
-        """Take in what has been registered, edited or deleted since."""
-        self._cast = self._cast.with_registered(await self._store.characters(), self._settings)
+        """Take in what has been registered, edited or deleted since.
+
+        Raises:
+            StoreError: a portrait could not be written, or the records not be read; the cast is as it was.
+        """
+        async with self._refreshing:
+            records = await self._store.characters()
+            self._cast = await asyncio.to_thread(self._with, records)
+
+    def _with(self, records: Sequence[CharacterRecord]) -> Cast:
+        try:
+            return self._cast.with_registered([self._mapping(record) for record in records], self.limits)
+        except OSError as error:
+            raise StoreError(f"{self._portraits}: cannot be written ({error.strerror}); give this user the right to write it") from error
+
+    def _mapping(self, record: CharacterRecord) -> Mapping[str, Any]:
+        portrait = None if record.portrait is None else _as_file(record.portrait, self._portraits)
+        return {"scope": record.scope, "slug": record.slug, "card": record.card, "lines": record.lines, "portrait": portrait}
 
     def seen_in(self, channel: ChannelKey) -> Sequence[Character]:
         return self._cast.seen_in(channel.scope)
@@ -70,6 +94,17 @@ class Company:
     def _defaults(self, channel: ChannelKey) -> list[Character]:
         if channel.platform not in OPEN_PLATFORMS:
             return []
-        if self._settings.awake:
-            return [self.find(channel, slug) for slug in self._settings.awake]
+        if self.limits.awake:
+            return [self.find(channel, slug) for slug in self.limits.awake]
         return [c for c in self.seen_in(channel) if c.settings.awake]
+
+
+def _as_file(picture: bytes, folder: Path) -> Path:
+    """The picture as a file named by what is in it: a connector that shows it once may keep what it made of it. Blocking."""
+    path = folder / f"{hashlib.sha256(picture).hexdigest()[:24]}.png"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".partial")
+        partial.write_bytes(picture)
+        partial.replace(path)
+    return path

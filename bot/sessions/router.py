@@ -58,6 +58,10 @@ class Router:
         self._conversations: dict[ChannelKey, _Conversation] = {}
         self._closing = False
 
+    @property
+    def stage(self) -> Stage:
+        return self._stage
+
     async def hear(self, incoming: Incoming) -> asyncio.Future[list[Reply]] | None:
         """Store a message and queue it. None: it was seen before, and nothing more happens.
 

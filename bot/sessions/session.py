@@ -176,10 +176,11 @@ class Session:
     async def _history(self, character: Character, task: Task) -> list[Turn]:
         """What the character was present for up to the turn that it answers, in the order of the conversation."""
         limit = self._stage.settings.history_turns
+        before = task.over.turn_id if task.over else None
         heard = await self._stage.store.history(
-            self._channel, character.id, limit=limit, since=self._first_turn, answering=task.cause.id, before=task.over.turn_id if task.over else None
+            self._channel, character.id, limit=limit, since=self._first_turn, answering=task.cause.id, before=before
         )
-        if len(heard) == limit and self._first_turn is not None:
+        if len(heard) == limit:
             # The window is full: begin anew with a shorter one instead of sliding by one turn each time.
             heard = heard[limit // 2 :]
             self._first_turn = heard[0].id

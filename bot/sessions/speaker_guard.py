@@ -58,8 +58,10 @@ class SpeakerGuard:
 
     def _could_be_name(self, line: str) -> bool:
         """Whether a line that is still being written may become ``Name:``."""
-        start = line.lstrip('*_"“ ').casefold()
-        if not start or len(start) > _LONGEST_NAME:
+        start = line.lstrip("*_ ").casefold()
+        if not start:
+            return bool(line)  # marks alone may yet stand before a name
+        if len(start) > _LONGEST_NAME:
             return False
         return any(name.startswith(start) or (start.startswith(name) and not start[len(name) :].strip("*_ ")) for name in self._names)
 
