@@ -107,6 +107,7 @@ class CharacterSettings(Section):
     lore_entries: int = Field(1000, ge=0)
     lines: int = Field(5000, ge=0)
     lines_bytes: int = Field(8 * 1024 * 1024, ge=1024)
+    registered: int = Field(500, ge=0)
 
 
 class WebSettings(Section):

@@ -49,7 +49,7 @@ async def open_house(config: Config) -> AsyncIterator[House]:
     cast = await asyncio.to_thread(Cast.load, config.paths.characters, config.characters)
     store = await Store.open(config.memory, config.paths.data)
     try:
-        company = Company(cast, store, config.characters)
+        company = Company(cast, store, config.characters, config.paths.data / "portraits")
         await company.refresh()
         engine = await open_engine(config)
         try:

@@ -103,12 +103,21 @@ def read_character(folder: Path, limits: CharacterSettings) -> Character:
 class Cast:
     """Who may answer where. Never changes: registering makes a new one."""
 
-    def __init__(self, characters: Iterable[Character], problems: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        characters: Iterable[Character],
+        problems: Iterable[str] = (),
+        registered: Iterable[Character] = (),
+        registered_problems: Iterable[str] = (),
+    ) -> None:
+        """``registered`` come from records; one of them hides a character of the same id that has a folder."""
+        self._shipped = tuple(characters)
+        self._shipped_problems = tuple(problems)
         self._by_scope: dict[str, dict[str, Character]] = {}
-        for character in characters:
+        for character in (*self._shipped, *registered):
             self._by_scope.setdefault(character.scope, {})[character.slug] = character
         self._indexes: dict[str, _Index] = {}
-        self.problems = tuple(problems)  # what was left out, and why
+        self.problems = (*self._shipped_problems, *registered_problems)  # what was left out, and why
 
     @classmethod
     def load(cls, folder: Path, limits: CharacterSettings) -> Cast:
@@ -129,21 +138,25 @@ class Cast:
         A record has ``scope``, ``slug``, ``card`` (a document), and may have ``lines`` (records) and ``portrait``
         (a path). Characters whose record did not change are taken over as they are.
         """
-        characters = list(self.house)
-        problems = list(self.problems)
+        registered: list[Character] = []
+        problems: list[str] = []
         for record in records:
             try:
-                characters.append(self._registered(record, limits))
+                registered.append(self._registered(record, limits))
             except CardError as error:
                 problems.append(str(error))
                 log.warning("character left out scope=%s slug=%s reason=%s", record.get("scope"), record.get("slug"), error)
-        return Cast(characters, problems)
+        return Cast(self._shipped, self._shipped_problems, registered, problems)
+
+    def shipped(self, slug: str) -> Character | None:
+        """The character that lives in a folder, also where a registered one hides it."""
+        return next((character for character in self._shipped if character.slug == slug), None)
 
     def _registered(self, record: Mapping[str, Any], limits: CharacterSettings) -> Character:
         scope, slug = str(record.get("scope")), str(record.get("slug"))
         where = f"{scope}/{slug}"
-        if scope == HOUSE or not scope.isprintable() or scope in ("", "None"):
-            raise CardError(f"{where}: scope is {scope!r:.60}; a registered character belongs to a server or a chat")
+        if not scope.isprintable() or scope in ("", "None"):
+            raise CardError(f"{where}: scope is {scope!r:.60}; a registered character belongs to a server, a chat or the house")
         given = record.get("portrait")
         portrait = Path(given) if given else None
         lines = record.get("lines") or ()

@@ -1,10 +1,11 @@
-"""The rooms that commands work with, and who is asking."""
+"""The rooms that commands work with, who is asking, and who may ask for what."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from bot.characters.prompt import PromptRenderer
+from bot.errors import CommandRefused
 from bot.memory.store import Store
 from bot.messages import Channel, ChannelKey, Engine, Person
 from bot.sessions.company import Company
@@ -31,3 +32,24 @@ class Caller:
     port: Channel
     moderator: bool = False
     operator: bool = False
+
+    @property
+    def moderates(self) -> bool:
+        """An operator may do everywhere what a moderator may do at home."""
+        return self.moderator or self.operator
+
+
+def moderators_only(caller: Caller, what: str) -> None:
+    """``what`` completes "Only moderators can ...". The platform's own menu of commands is no protection: it can be changed.
+
+    Raises:
+        CommandRefused
+    """
+    if not caller.moderates:
+        raise CommandRefused(f"Only moderators can {what}.")
+
+
+def operators_only(caller: Caller, what: str) -> None:
+    """``what`` completes "Only whoever runs this Troupe can ...". Raises ``CommandRefused``."""
+    if not caller.operator:
+        raise CommandRefused(f"Only whoever runs this Troupe can {what}.")
