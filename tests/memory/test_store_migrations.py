@@ -30,7 +30,7 @@ revision = "9000"
 down_revision = "{head}"
 
 def upgrade() -> None:
-    with op.batch_alter_table("turns") as turns:
+    with op.batch_alter_table("turns", recreate="always") as turns:
         turns.add_column(sa.Column("weather", sa.Text(), nullable=False, server_default="fair"))
     with op.batch_alter_table("people") as people:
         people.alter_column("name", new_column_name="shown_name")

@@ -157,14 +157,15 @@ async def test_a_hidden_turn_is_in_no_history_until_it_is_shown_again(store, sai
 
 async def test_an_erased_message_leaves_no_word_in_the_file_and_is_still_known(store, said, lobby, tmp_path):
     """Deleted on the platform: gone from the file and its log, and not taken for new when it comes again."""
-    cause = await store.remember(said("m1", "CANARY-SENTENCE-4711"), [MARA])
-    await answer(store, cause, MARA, "s1", "You said CANARY-SENTENCE-4711?")
+    long = "CANARY-SENTENCE-4711 " * 1000  # on pages of its own, which are then free
+    cause = await store.remember(said("m1", long), [MARA])
+    await answer(store, cause, MARA, "s1", f"You said {long}?")
 
     assert await store.erase_turns(lobby, ["m1", "s1", "unknown"]) == 2
     await store.checkpoint()
 
     assert await store.history(lobby, None, limit=10) == []
-    assert await store.remember(said("m1", "CANARY-SENTENCE-4711"), [MARA]) is None
+    assert await store.remember(said("m1", long), [MARA]) is None
     for file in tmp_path.rglob("*"):
         assert not file.is_file() or b"CANARY-SENTENCE" not in file.read_bytes(), file
 
