@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from bot.characters.card_json import dump_json, load_json
+from bot.characters.card_json import dump_json, load_json, mended
 from bot.characters.lorebook import Book, parse_book, without_decorators
 from bot.characters.macros import Dialogue, example_dialogues, fill_macros
 from bot.characters.names import check_name, name_warnings, tidy_name
@@ -119,7 +119,7 @@ def card_from_document(document: object, limits: CharacterSettings, where: str =
     warnings: list[str] = []
     spec, version, data = _content(document, where, warnings)
     reader = _Reader(data, f"{where}: data." if spec != "v1" else f"{where}: ", warnings)
-    name = tidy_name(reader.text("name"))
+    name = tidy_name(reader.name("name"))
     check_name(name, f"{reader.where}name")
     warnings.extend(name_warnings(name, f"{reader.where}name"))
     extensions = reader.part("extensions")
@@ -198,12 +198,16 @@ class _Reader:
         self.where = where
 
     def text(self, key: str) -> str:
+        return _plain(self.name(key))
+
+    def name(self, key: str) -> str:
+        """A text as it is: what is wrong in a name is refused, not repaired."""
         value = self._data.get(key)
         if value is None:
             return ""
         if not isinstance(value, str):
             raise CardError(f"{self.where}{key} must be text, not {_kind(value)}")
-        return _plain(value)
+        return value
 
     def texts(self, key: str, limit: int) -> tuple[str, ...]:
         """A list of texts; what is no text in it is left aside with a warning."""
@@ -231,11 +235,11 @@ class _Reader:
 
 def _plain(text: str) -> str:
     """Text as we can use it: one kind of line end, no NUL, no half characters."""
-    return text.replace("\r\n", "\n").replace("\x00", "").encode("utf-8", "replace").decode()
+    return mended(text.replace("\r\n", "\n").replace("\x00", ""))
 
 
 def _nickname(reader: _Reader, warnings: list[str]) -> str:
-    nickname = tidy_name(reader.text("nickname"))
+    nickname = tidy_name(reader.name("nickname"))
     if not nickname:
         return ""
     try:

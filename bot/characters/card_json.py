@@ -10,6 +10,8 @@ from typing import Any
 from bot.config import CharacterSettings
 from bot.errors import CardError
 
+_HALF = re.compile("[\ud800-\udfff]")
+
 # A whole string, or one bracket. Possessive, and content with a string that never ends: linear whatever the text is.
 _BRACKETS = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
 
@@ -36,9 +38,14 @@ def load_json(data: bytes, limits: CharacterSettings, where: str) -> Any:
 def dump_json(value: Any, *, indent: int | None = None) -> str:
     """``value`` as JSON text that any program can read as UTF-8."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
-    if any("\ud800" <= character <= "\udfff" for character in text):  # half a character: only its escape can be written
+    if _HALF.search(text):  # half a character: only its escape can be written
         return json.dumps(value, ensure_ascii=True, indent=indent, allow_nan=False)
     return text
+
+
+def mended(text: str) -> str:
+    """``text`` with U+FFFD in place of half characters, which no tokenizer and no platform takes."""
+    return _HALF.sub("\ufffd", text)
 
 
 def _refuse_depth(text: str, limit: int, where: str) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bot.characters.card_json import mended
 from bot.config import CharacterSettings
 from bot.errors import CardError
 
@@ -114,7 +115,7 @@ def _text(record: Mapping[str, Any], field: str, where: str) -> str:
         raise CardError(f"{where}: {field} must be text and not empty, and is {value!r:.60}")
     if len(value) > TEXT_CHARACTERS:
         raise CardError(f"{where}: {field} has {len(value)} characters; the limit is {TEXT_CHARACTERS}")
-    return value.encode("utf-8", "replace").decode("utf-8")
+    return mended(value)
 
 
 def _optional_text(record: Mapping[str, Any], field: str, where: str) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import re2
 
+from bot.characters.card_json import mended
 from bot.config import CharacterSettings
 from bot.errors import CardError
 
@@ -160,7 +161,7 @@ class _Heard:
     __slots__ = ("folded", "text")
 
     def __init__(self, text: str) -> None:
-        self.text = text.encode("utf-8", "replace").decode()
+        self.text = mended(text)
         self.folded = self.text.casefold()
 
 
@@ -336,7 +337,7 @@ def _entry(raw: object, number: int, taken: set[str], where: str) -> Entry:
     content = raw.get("content")
     if not isinstance(content, str):
         raise CardError(f"{where}.content must be text, not {type(content).__name__}")
-    decorators, plain = read_decorators(content.replace("\r\n", "\n").encode("utf-8", "replace").decode())
+    decorators, plain = read_decorators(mended(content.replace("\r\n", "\n")))
     extensions = raw.get("extensions")
     extras: Mapping[str, Any] = extensions if isinstance(extensions, Mapping) else {}
     use_regex = raw.get("use_regex") is True

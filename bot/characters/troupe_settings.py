@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any
 
+from bot.characters.card_json import mended
 from bot.errors import CardError
 from bot.messages import Sampling
 
@@ -200,7 +201,7 @@ def _short_text(value: object, where: str, limit: int) -> str:
         raise CardError(f"{where} must be text, not {_kind(value)}")
     if len(value) > limit:
         raise CardError(f"{where} has {len(value)} characters; the limit is {limit}")
-    return value.encode("utf-8", "replace").decode()
+    return mended(value)
 
 
 def _foreign_talkativeness(raw: object, where: str, warnings: list[str]) -> float | None:
