@@ -24,7 +24,7 @@ from bot.characters.cast import Character
 from bot.characters.lines import Exemplar
 from bot.characters.macros import fill_macros
 from bot.characters.template import ChatTemplate, Segment, encode
-from bot.errors import PromptTooLong
+from bot.errors import CardError, PromptTooLong
 from bot.messages import ChatMessage, Prompt, Tokenizer
 
 PROMPT_VERSION = 1
@@ -153,7 +153,7 @@ class PromptRenderer:
         """The tokens that every prompt of this character begins with.
 
         Raises:
-            PromptTooLong: the card alone passes its budget.
+            CardError: the card alone passes its budget.
         """
         return self._prefix(character, budget).tokens
 
@@ -166,6 +166,7 @@ class PromptRenderer:
 
         Raises:
             PromptTooLong: even the last thing spoken does not fit beside the character.
+            CardError: the card alone passes its budget.
         """
         prefix = self._prefix(character, budget)
         wording = _wording(character)
@@ -208,7 +209,9 @@ class PromptRenderer:
         system = ChatMessage("system", self._system_text(character))
         size = self.count(system.text)
         if size > budget.card:
-            raise PromptTooLong(size, budget.card)
+            raise CardError(
+                f"{character.id}: the card has {size} tokens; the budget is {budget.card} (sessions.card_tokens); shorten its texts"
+            )
         messages, left = [system], budget.fixed
         for exemplar in fixed_exemplars(character, self.layout.fixed):
             pair = _exchange(exemplar, character, present=frozenset())

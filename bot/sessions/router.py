@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bot.characters.cast import Character
-from bot.errors import BotError, CommandRefused, ConnectorError, EngineBusy, EngineError
+from bot.errors import BotError, CommandRefused, ConnectorError, EngineBusy, EngineError, PromptTooLong
 from bot.memory.store import Delivery, PendingTurn
 from bot.messages import Channel, ChannelKey, Incoming, Reply, Turn
 from bot.sessions.casting import Call, cast_reply, named_in
@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 
 LOST_REPLY = "(Something went wrong behind the curtain, and that reply was lost. Saying it again may help.)"
 BUSY = "(Too many people are talking at once just now. Please try again in a moment.)"
+TOO_LONG = "(That was too long for me to read at once. Please say it in fewer words.)"
 FULL = "(I cannot keep up with this channel: some messages will stay unanswered.)"
 
 
@@ -248,7 +249,7 @@ class _Conversation:
             log.warning("turn failed channel=%s error=%s: %s", self.channel, type(error).__name__, error)
             await self._failed(work, error)
             if not isinstance(error, ConnectorError):
-                await port.notice(BUSY if isinstance(error, EngineBusy) else LOST_REPLY)
+                await port.notice(_said_of(error))
         except asyncio.CancelledError:
             self._resolve(work, [])
             raise
@@ -339,6 +340,19 @@ class _Conversation:
         for future in _futures(work):
             if not future.done():
                 future.set_result(replies)
+
+
+def _said_of(error: BotError) -> str:
+    """What the channel is told; the operator finds the whole sentence in the log."""
+    match error:
+        case EngineBusy():
+            return BUSY
+        case PromptTooLong():
+            return TOO_LONG
+        case CommandRefused():
+            return f"({error})"
+        case _:
+            return LOST_REPLY
 
 
 def _futures(work: list[_Heard] | _Again) -> list[asyncio.Future[list[Reply]]]:

@@ -14,7 +14,7 @@ from bot.characters.prompt import Budget, Layout, PromptRenderer, Scene, Spoken,
 from bot.config import CharacterSettings
 from bot.engine import models, native
 from bot.engine.tokenizer import LlamaTokenizer
-from bot.errors import PromptTooLong
+from bot.errors import CardError, PromptTooLong
 from tests.house import HERE
 
 BUDGET = Budget(context=4096)
@@ -141,7 +141,7 @@ def test_a_message_that_cannot_fit_is_refused_with_both_numbers(renderer, mara):
 
 
 def test_a_card_over_its_budget_is_refused(renderer, mara):
-    with pytest.raises(PromptTooLong):
+    with pytest.raises(CardError, match=r"has [\d]+ tokens; the budget is 20"):
         PromptRenderer(renderer._tokenizer).render(mara, scene("Hello"), replace(BUDGET, card=20))
 
 
