@@ -108,7 +108,22 @@ def _characters_list(options: argparse.Namespace, config: Config) -> None:
 
 
 def _characters_show(options: argparse.Namespace, config: Config) -> None:
-    Console().print(sheets.casting_sheet(config, options.character))
+    print(sheets.sheet(config, options.character))
+
+
+def _characters_voices(options: argparse.Namespace, config: Config) -> None:
+    print(sheets.voices(config, options.seed))
+
+
+def _characters_import(options: argparse.Namespace, config: Config) -> None:
+    folder, warnings = sheets.import_file(config, Path(options.file))
+    for warning in warnings:
+        print(f"note: {warning}")
+    print(f"{folder.name} has joined the company; a running Troupe meets it at the next start.")
+
+
+def _characters_export(options: argparse.Namespace, config: Config) -> None:
+    print(sheets.export_file(config, options.name, png=options.png))
 
 
 def _characters_validate(options: argparse.Namespace, config: Config) -> int:
@@ -205,7 +220,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"troupe {importlib.metadata.version('troupe')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(under: argparse._SubParsersAction[argparse.ArgumentParser], name: str, do: Callable[..., object], words: str, example: str) -> argparse.ArgumentParser:
+    def command(
+        under: argparse._SubParsersAction[argparse.ArgumentParser], name: str, do: Callable[..., object], words: str, example: str
+    ) -> argparse.ArgumentParser:
         made = under.add_parser(name, parents=[everywhere], help=words, description=words, epilog=f"example: {example}")
         made.set_defaults(command=do, quiet_log=do is not _run)
         return made
@@ -234,6 +251,18 @@ def _parser() -> argparse.ArgumentParser:
     show.add_argument("character", metavar="CHARACTER")
     validate = command(characters, "validate", _characters_validate, "check cards and lines", "troupe characters validate")
     validate.add_argument("character", nargs="?", metavar="CHARACTER")
+
+    voices = command(characters, "voices", _characters_voices, "six lines of each, without names", "troupe characters voices --seed 7")
+    voices.add_argument("--seed", type=int, default=0, help="which lines, and in which order (default: 0)")
+    brought = command(
+        characters, "import", _characters_import, "bring in a card: PNG, JSON, CHARX", "troupe characters import seraphina.png"
+    )
+    brought.add_argument("file", metavar="FILE")
+    export = command(
+        characters, "export", _characters_export, "write a card for other programs", "troupe characters export mara-quill --png"
+    )
+    export.add_argument("name", metavar="NAME")
+    export.add_argument("--png", action="store_true", help="as a picture that holds the card")
 
     served = group("models", "the models in gguf/")
     command(served, "list", _models_list, "which models there are, and which is served", "troupe models list")
