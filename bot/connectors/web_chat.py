@@ -16,7 +16,7 @@ Requests and events in, requests and events out; who answers and what a command 
     GET  /api/channels/{name}/why/{message_id}  what made a reply
     GET  /portraits/{slug}.png    /healthz
 
-Events: ``turn`` (a person spoke), ``typing``, ``open``, ``edit`` (``text``: the whole; ``more``: what was added),
+Events: ``turn`` (a person spoke), ``typing``, ``begin`` (a reply's first words), ``edit`` (``text``: the whole; ``more``: what was added),
 ``final``, ``remove``, ``again`` (a reply is about to be made anew), ``notice``, ``awake``, ``reset``, and ``resync``
 when too much was missed: read the channel anew.
 """

@@ -33,7 +33,7 @@ class WebPort:
         feed = self._feed
         saying = Saying(str(uuid4()), character.slug, character.name, text, datetime.now(UTC))
         feed.saying[saying.id] = saying
-        feed.publish("open", saying.shape())
+        feed.publish("begin", saying.shape())
         if not feed.thinking:
             _finish(feed, saying)
         return saying.id

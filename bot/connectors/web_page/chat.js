@@ -62,7 +62,8 @@ async function load() {
   $("made-up").textContent = seen.notice;
   showIntro();
   showSpeaking();
-  scroll.toEnd();
+  if (turns.empty) $("log").scrollTop = 0;
+  else scroll.toEnd();
   return seen;
 }
 
@@ -125,7 +126,7 @@ const feed = new Feed({
 const heard = {
   turn(said) { forget(said.id); turns.put(said); showIntro(); count(said); },
   typing({ character, on }) { turns.thinking(character, on); showIntro(); showSpeaking(); },
-  open(said) { turns.put(said, { speaking: true }); showIntro(); },
+  begin(said) { turns.put(said, { speaking: true }); showIntro(); },
   edit(change) { if (!turns.edit(change)) resync(); },
   final(end) {
     const said = turns.final(end);

@@ -67,6 +67,8 @@ export class Company {
     }
     const names = this.awake.map((c) => c.name);
     const many = names.length > 3 ? [...names.slice(0, 3), `${names.length - 3} more`] : names;
-    $("present").textContent = names.length ? `${listNames(many)} ${names.length > 1 ? "are" : "is"} on stage` : "Nobody is on stage";
+    $("present").replaceChildren(
+      el("span", { class: "wide" }, names.length ? `${listNames(many)} ${names.length > 1 ? "are" : "is"} on stage` : "Nobody is on stage"),
+      el("span", { class: "narrow", "aria-hidden": "true" }, names.length === 1 ? `${names[0]} is on stage` : `${names.length || "Nobody"} on stage`));
   }
 }

@@ -71,14 +71,25 @@ export class Turns {
     row.classList.remove("anew");
     row.classList.add("speaking");
     this.#dropDots(row.said.author);
-    setWords(row.words, row.said.text);
+    this.#paint(row);
     return true;
+  }
+
+  // A fast model says more words in a second than a screen shows pictures.
+  #paint(row) {
+    if (row.painting) return;
+    row.painting = requestAnimationFrame(() => {
+      row.painting = 0;
+      setWords(row.words, row.said.text);
+    });
   }
 
   final({ id, text }) {
     const row = this.#rows.get(id);
     if (!row) return null;
     row.said.text = text;
+    cancelAnimationFrame(row.painting);
+    row.painting = 0;
     setWords(row.words, text);
     row.classList.remove("speaking", "anew");
     return row.said;
@@ -151,7 +162,7 @@ export class Turns {
         el("p", { class: "who" },
           el("span", { class: "name", dir: "auto" }, mine ? "You" : said.name),
           el("time", { datetime: said.at, title: when.toLocaleString() }, clock.format(when))),
-        this.#quote(said.reply_to),
+        said.from === "person" ? this.#quote(said.reply_to) : null, // a character always answers somebody
         el("div", { class: "line" }, words, this.#buttons(said, mine)),
         fate));
     if (character) row.style.setProperty("--hue", this.company.hue(said.author));
@@ -216,7 +227,7 @@ export class Turns {
 }
 
 export const short = (text) => {
-  const line = text.replace(/\s+/g, " ").trim();
+  const line = text.replace(/[\s*]+/g, " ").trim();
   const letters = [...line];
   return letters.length > 90 ? `${letters.slice(0, 90).join("")}…` : line;
 };
@@ -226,7 +237,7 @@ export class Scroll {
   constructor(log, page, button) {
     this.log = log;
     this.button = button;
-    this.atEnd = true;
+    this.atEnd = false; // an empty channel begins at its top
     log.addEventListener("scroll", () => this.#moved(), { passive: true });
     const keep = new ResizeObserver(() => { if (this.atEnd) this.toEnd(); else this.#moved(true); });
     keep.observe(page);
