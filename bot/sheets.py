@@ -30,8 +30,8 @@ def cast_table(config: Config) -> Table:
     """Everybody of the house, a line each."""
     count = counter(config)
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "slug", "name", "", "lines", "lore", "card tokens", "awake"):
-        table.add_column(heading, justify="right" if heading in ("lines", "lore", "card tokens") else "left")
+    for heading in ("", "slug", "name", "lines", "lore", "card tokens", "awake", ""):
+        table.add_column(heading, justify="right" if heading in ("lines", "lore", "card tokens") else "left", no_wrap=True)
     for character in _cast(config).house:
         settings, book = character.settings, character.card.book
         [(_, tokens, budget)] = [row for row in token_counts(character, count, config.sessions) if row[0] == "card"]
@@ -39,11 +39,11 @@ def cast_table(config: Config) -> Table:
             settings.emoji,
             character.slug,
             character.name,
-            escape(settings.tagline),
             str(len(character.lines)),
             str(len(book.entries) if book else 0),
             f"{tokens} of {budget}",
             "yes" if settings.awake else "no",
+            escape(settings.tagline),
         )
     return table
 
