@@ -81,6 +81,10 @@ class SessionSettings(Section):
     exemplar_tokens: int = Field(900, ge=0)
     retrieved_tokens: int = Field(250, ge=0)
     history_turns: int = Field(60, ge=1)
+    recap_turns: int = Field(24, ge=0)
+    person_messages_per_minute: int = Field(30, ge=0)
+    person_messages_per_day: int = Field(0, ge=0)
+    channel_messages_per_minute: int = Field(120, ge=0)
 
 
 class RetrievalSettings(Section):
@@ -115,6 +119,23 @@ class WebSettings(Section):
     port: int = Field(8080, ge=0, le=65535)
 
 
+class DiscordSettings(Section):
+    """Joins when the variable that ``token_env`` names is set."""
+
+    token_env: str = "DISCORD_BOT_TOKEN"  # noqa: S105  a name, not a secret
+    api_base: str = "https://discord.com/api/v10"
+    gateway_url: str = "wss://gateway.discord.gg/"
+    servers: tuple[int, ...] = ()
+    operators: tuple[int, ...] = ()
+    moderator_roles: tuple[int, ...] = ()
+    edit_seconds: float = Field(1.2, ge=1)
+    links: Literal["keep", "plain", "none"] = "plain"
+    buttons: bool = True
+    missed_messages: int = Field(50, ge=0, le=1000)
+    shard_count: int = Field(0, ge=0)
+    shard_ids: tuple[int, ...] = ()
+
+
 class LogSettings(Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -127,6 +148,7 @@ class Config(Section):
     memory: MemorySettings = MemorySettings()
     characters: CharacterSettings = CharacterSettings()
     web: WebSettings = WebSettings()
+    discord: DiscordSettings = DiscordSettings()
     log: LogSettings = LogSettings()
 
 

@@ -123,6 +123,7 @@ class Incoming:
     sent_at: datetime  # aware, UTC
     channel_port: Channel
     direct: bool = False  # a conversation of one person with one character
+    roles: tuple[str, ...] = ()  # the platform's ids of the author's roles, for blocks
 
 
 # ------------------------------------------------------------------ the prompt and the engine

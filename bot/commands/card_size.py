@@ -5,7 +5,7 @@ from __future__ import annotations
 from bot.characters.cast import Character
 from bot.characters.macros import fill_macros
 from bot.characters.prompt import MESSAGE_OVERHEAD_TOKENS, Budget, PromptRenderer
-from bot.errors import CommandRefused, PromptTooLong
+from bot.errors import CardError, CommandRefused
 
 
 def size_warnings(renderer: PromptRenderer, budget: Budget, character: Character) -> list[str]:
@@ -16,11 +16,8 @@ def size_warnings(renderer: PromptRenderer, budget: Budget, character: Character
     """
     try:
         renderer.prefix(character, budget)
-    except PromptTooLong as error:
-        raise CommandRefused(
-            f"{character.name}'s card has {error.tokens} tokens; {error.limit} fit (sessions.card_tokens). "
-            "Shorten the description or the definition, or put details into lore, which is read only when it comes up."
-        ) from error
+    except CardError as error:
+        raise CommandRefused(f"{error}, or put details into lore, which is read only when it comes up.") from error
     return [*_examples(renderer, budget, character), *_lore(renderer, budget, character)]
 
 

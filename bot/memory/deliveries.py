@@ -9,11 +9,12 @@ harm: whoever takes up a reply begins with the step after its state, and may hav
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, func, select, update
+from sqlalchemy import Connection, Row, Select, delete, func, select, update
 
 from bot.errors import StoreError
 from bot.memory import schema
@@ -187,6 +188,20 @@ class Deliveries(Part):
             return self._choose(connection, row.id)
 
         return await self._database.write(work)
+
+    async def shown_in(self, delivery: Delivery, sent_ids: Sequence[str]) -> None:
+        """Which messages show this reply now, whatever take they show: another take may need more of them, or fewer."""
+
+        def work(connection: Connection) -> None:
+            row = connection.execute(select(_replies).where(_replies.c.id == delivery.id)).one()
+            takes = list(connection.execute(select(_replies.c.id).where(_same_reply(row), _replies.c.turn_id.is_not(None))).scalars())
+            connection.execute(delete(_pieces).where(_pieces.c.reply_id.in_(takes)))
+            where = {"channel": row.channel}
+            rows = [{"reply_id": take, "piece": at, "message_id": sent, **where} for take in takes for at, sent in enumerate(sent_ids)]
+            if rows:
+                connection.execute(_pieces.insert(), rows)
+
+        await self._database.write(work)
 
     async def unfinished(self, channel: ChannelKey | None = None) -> list[Delivery]:
         """Replies that the last process left half done although their turn counts as answered: further takes, mostly.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -53,6 +54,21 @@ class Facts(Part):
         if channel is not None:
             wanted = wanted.where(or_(_facts.c.channel == channel, _facts.c.channel.is_(None)))
         rows = await self._database.read(lambda c: c.execute(wanted).all())
+        return [_fact_of(row) for row in rows]
+
+    async def known_facts(self, character_id: str, channel: ChannelKey, person_ids: Collection[str]) -> list[Fact]:
+        """What a character may bring to mind here: of these people, and what is about nobody (``person_id`` "").
+
+        Those who do not want to be remembered are left out. Pinned ones first, then the oldest first.
+        """
+        unwilling = select(schema.people.c.id).where(schema.people.c.remember.is_(False))
+        wanted = select(_facts).where(
+            _facts.c.character_id == character_id,
+            or_(_facts.c.channel == channel, _facts.c.channel.is_(None)),
+            _facts.c.person_id.in_(["", *person_ids]),
+            _facts.c.person_id.not_in(unwilling),
+        )
+        rows = await self._database.read(lambda c: c.execute(wanted.order_by(_facts.c.pinned.desc(), _facts.c.id)).all())
         return [_fact_of(row) for row in rows]
 
     async def fact(self, fact_id: int) -> Fact | None:

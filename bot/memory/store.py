@@ -6,6 +6,7 @@ event loop, and raises ``StoreError`` (``StoreBusy`` when trying again can help)
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,16 +17,33 @@ from sqlalchemy import URL, Connection, Table, exc, func, make_url, select
 from bot.config import MemorySettings
 from bot.errors import StoreError
 from bot.memory import schema
+from bot.memory.blocks import Block, BlockKind, Blocks
 from bot.memory.channels import Channels
 from bot.memory.database import Database, sqlite_path
 from bot.memory.deliveries import Deliveries, Delivery
 from bot.memory.facts import Fact, Facts, Recap
-from bot.memory.people import Consent, People, PersonRecord
+from bot.memory.forgetting import Forgetting, forget_in_copy
+from bot.memory.people import Consent, ConsentKind, People, PersonRecord
+from bot.memory.ratings import Rating, Ratings
 from bot.memory.registry import CharacterRecord, Registry
 from bot.memory.turns import PendingTurn, Turns
 from bot.memory.upgrade import bring_up_to_date
 
-__all__ = ["CharacterRecord", "Consent", "Delivery", "Fact", "PendingTurn", "PersonRecord", "Recap", "Store", "StoreStatus"]
+__all__ = [
+    "Block",
+    "BlockKind",
+    "CharacterRecord",
+    "Consent",
+    "ConsentKind",
+    "Delivery",
+    "Fact",
+    "PendingTurn",
+    "PersonRecord",
+    "Rating",
+    "Recap",
+    "Store",
+    "StoreStatus",
+]
 
 FILE = "troupe.db"
 BACKUPS = "backups"
@@ -43,8 +61,12 @@ class StoreStatus:
     file_bytes: int  # with the log; 0 where the database is not a file
 
 
-class Store(Turns, Deliveries, Channels, People, Registry, Facts):
+class Store(Turns, Deliveries, Channels, People, Registry, Facts, Ratings, Blocks, Forgetting):
     """Use ``await Store.open(...)``, and ``close`` at the end."""
+
+    def __init__(self, database: Database, now: Callable[[], datetime], backups: Path) -> None:
+        super().__init__(database, now)
+        self._backups = backups
 
     @classmethod
     async def open(cls, settings: MemorySettings, data: Path, *, clock: Callable[[], datetime] | None = None) -> Store:
@@ -62,7 +84,7 @@ class Store(Turns, Deliveries, Channels, People, Registry, Facts):
             database = Database(url, settings.busy_seconds)
         except ImportError as error:
             raise StoreError(f"memory.url needs the package {error.name}, which is not installed; pip install it") from error
-        store = cls(database, now)
+        store = cls(database, now, data / BACKUPS)
         try:
             await database.write(lambda c: c.execute(select(1)))  # a file that cannot be written is better known now
         except StoreError:
@@ -96,6 +118,26 @@ class Store(Turns, Deliveries, Channels, People, Registry, Facts):
     async def backup(self, to: Path) -> None:
         """Write a whole copy to ``to`` while the house goes on. To restore it, stop Troupe and put it in the database's place."""
         await self._database.backup(to)
+
+    async def forget_in_backups(self, person_id: str) -> int:
+        """Take a person out of every copy in the backups folder too; returns in how many they were.
+
+        Raises:
+            StoreError: a copy could not be read or changed; the others were.
+        """
+        return await asyncio.to_thread(_forget_in_copies, self._backups, person_id)
+
+
+def _forget_in_copies(folder: Path, person_id: str) -> int:
+    changed, failed = 0, []
+    for copy in sorted(folder.glob("*.db")):
+        try:
+            changed += forget_in_copy(copy, person_id)
+        except OSError as error:
+            failed.append(f"{copy} ({error.strerror})")
+    if failed:
+        raise StoreError(f"somebody was forgotten, but not in {', '.join(failed)}; delete that by hand")
+    return changed
 
 
 def _url(settings: MemorySettings, data: Path) -> URL:

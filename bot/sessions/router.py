@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -19,9 +19,12 @@ from bot.memory.store import Delivery, PendingTurn
 from bot.messages import Channel, ChannelKey, Incoming, Reply, Turn
 from bot.sessions.casting import Call, cast_reply, named_in
 from bot.sessions.company import Company
-from bot.sessions.session import Session, Stage, Task
+from bot.sessions.gate import Gate
+from bot.sessions.session import Session, Stage, Task, Unstored
 
 log = logging.getLogger(__name__)
+
+UNSTORED_TURNS = 40  # of people who do not want to be remembered: the running conversation, and only while it runs
 
 LOST_REPLY = "(Something went wrong behind the curtain, and that reply was lost. Saying it again may help.)"
 BUSY = "(Too many people are talking at once just now. Please try again in a moment.)"
@@ -38,6 +41,7 @@ class _Heard:
     addressed: tuple[str, ...]
     direct: bool
     done: asyncio.Future[list[Reply]]
+    unkept_for: frozenset[str] | None = None  # its words are not stored: which characters were there to hear them
 
 
 @dataclass(slots=True)
@@ -58,13 +62,14 @@ class Router:
         self._company = company
         self._conversations: dict[ChannelKey, _Conversation] = {}
         self._closing = False
+        self.gate = Gate(stage.store, stage.settings)
 
     @property
     def stage(self) -> Stage:
         return self._stage
 
     async def hear(self, incoming: Incoming) -> asyncio.Future[list[Reply]] | None:
-        """Store a message and queue it. None: it was seen before, and nothing more happens.
+        """Store a message and queue it. None: it was seen before or its author is not heard here, and nothing more happens.
 
         The future gives the replies when the turn is over; nobody has to await it.
 
@@ -73,13 +78,19 @@ class Router:
             StoreError: it could not be stored, so it will not be answered: the platform should send it again.
         """
         self._check(incoming.text)
+        if not await self.gate.admit(incoming):
+            return None
         awake = await self._company.awake(incoming.channel)
         present = {c.id for c in awake} | {m for m in incoming.mentions if self._company.by_id(m) is not None}
-        turn = await self._stage.store.remember(incoming, sorted(present))
+        kept = await self._stage.store.consented(incoming.author.id, "remember")
+        turn = await self._stage.store.remember(incoming, sorted(present), keep_words=kept)
         if turn is None:
             return None
         done = _watched()
-        await self._post(incoming.channel, _Heard(turn, incoming.channel_port, incoming.mentions, incoming.direct, done))
+        await self._post(
+            incoming.channel,
+            _Heard(turn, incoming.channel_port, incoming.mentions, incoming.direct, done, None if kept else frozenset(present)),
+        )
         return done
 
     async def again(
@@ -111,7 +122,9 @@ class Router:
         taken = 0
         for pending in await self._stage.store.pending(stale_after_seconds=self._stage.settings.stale_minutes * 60):
             port = port_of(pending.turn.channel)
-            if port is not None:
+            if port is not None and not pending.turn.text:  # its words were not kept, so there is nothing to answer
+                await self._stage.store.set_state(pending.turn.id, "skipped")
+            elif port is not None:
                 await self._post(pending.turn.channel, self._resumed(pending, port))
                 taken += 1
         for delivery in await self._stage.store.unfinished():
@@ -125,7 +138,17 @@ class Router:
         """The next prompt here is built from what is stored alone."""
         conversation = self._conversations.get(channel)
         if conversation is not None:
-            conversation.sessions.clear()
+            conversation.forget()
+
+    async def forget_sessions(self) -> None:
+        """The same everywhere: somebody's words are gone, and no session may go on with them."""
+        for conversation in self._conversations.values():
+            conversation.forget()
+
+    def speaking(self, channel: ChannelKey) -> bool:
+        """Whether a reply is being made here, or waits to be."""
+        conversation = self._conversations.get(channel)
+        return conversation is not None and conversation.speaking
 
     async def close(self) -> None:
         """Stop every reply and wait for the channels' tasks. What was not answered is taken up at the next start."""
@@ -165,6 +188,7 @@ class _Conversation:
     all: dict[ChannelKey, _Conversation]
     sessions: dict[str, Session] = field(default_factory=dict)
     inbox: deque[_Heard | _Again] = field(default_factory=deque)
+    unstored: deque[Unstored] = field(default_factory=lambda: deque(maxlen=UNSTORED_TURNS))
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _busy: bool = False
@@ -185,8 +209,16 @@ class _Conversation:
             self._told_full = True
             await work.port.notice(FULL)
 
+    @property
+    def speaking(self) -> bool:
+        return self._busy or bool(self.inbox)
+
+    def forget(self) -> None:
+        self.sessions.clear()
+        self.unstored.clear()
+
     async def stop(self) -> bool:
-        was_busy = self._busy or bool(self.inbox)
+        was_busy = self.speaking
         if self._busy:
             self._stop.set()
         while self.inbox:
@@ -263,6 +295,7 @@ class _Conversation:
     async def _answer(self, heard: list[_Heard]) -> list[Reply]:
         store, settings = self.stage.store, self.stage.settings
         cause = heard[-1].turn
+        self.unstored.extend(Unstored(each.turn, each.unkept_for) for each in heard if each.unkept_for is not None)
         awake = await self.company.awake(self.channel)
         speakers = await self._cast(heard, awake)
         replies: list[Reply] = []
@@ -281,7 +314,19 @@ class _Conversation:
                     left -= 1
         for each in heard:
             await store.set_state(each.turn.id, "answered")
+        if any(each.unkept_for is not None for each in heard):
+            await self._leave_no_words(cause, replies, {c.id for c in awake})
         return replies
+
+    async def _leave_no_words(self, cause: Turn, replies: Sequence[Reply], present: Iterable[str]) -> None:
+        """What was answered to somebody who does not want to be remembered is kept no longer than what they said."""
+        for reply in replies:
+            face = reply.character
+            for older in [u for u in self.unstored if u.turn.id == reply.turn_id]:
+                self.unstored.remove(older)
+            turn = Turn(reply.turn_id, self.channel, reply.message_id, face.id, face.name, True, reply.text, cause.sent_at)
+            self.unstored.append(Unstored(turn, frozenset((*present, face.id))))
+        await self.stage.store.erase_turns(self.channel, [reply.message_id for reply in replies])
 
     async def _cast(self, heard: list[_Heard], awake: Sequence[Character]) -> list[Character]:
         last = heard[-1]
@@ -308,7 +353,10 @@ class _Conversation:
         character = self.company.by_id(old.character_id)
         if character is None:
             raise CommandRefused("That character is not here any more.")
-        cause = await store.turn(old.cause_id)
+        unkept = next((u for u in self.unstored if u.turn.id == old.cause_id), None)
+        cause = await store.turn(old.cause_id) if unkept is None else unkept.turn
+        if not cause.text:
+            raise CommandRefused("What was said then was not kept, so it cannot be answered again.")
         match wish.wish:
             case "more":
                 task = Task(cause, wish.port, await store.next_position(old.cause_id), go_on=True)
@@ -319,10 +367,13 @@ class _Conversation:
                 over = next((d for d in await store.takes(old) if d.chosen), None)
                 task = Task(cause, wish.port, old.position, old.take, over=over, go_on=over is None)
         reply = await self._session(character).speak(character, task, self.company.seen_in(self.channel), self._stop)
-        return [] if reply is None else [reply]
+        replies = [] if reply is None else [reply]
+        if unkept is not None:
+            await self._leave_no_words(cause, replies, unkept.heard_by)
+        return replies
 
     def _session(self, character: Character) -> Session:
-        return self.sessions.setdefault(character.id, Session(self.channel, self.stage))
+        return self.sessions.setdefault(character.id, Session(self.channel, self.stage, self.unstored))
 
     async def _failed(self, work: list[_Heard] | _Again, error: Exception) -> None:
         """A turn that an engine or a bug refused is over; one that the database or the platform refused is taken up at the next start."""

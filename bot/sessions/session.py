@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
@@ -66,12 +66,22 @@ class Task:
     go_on: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Unstored:
+    """A turn of the running conversation whose words are kept nowhere else, and the characters that heard it."""
+
+    turn: Turn
+    heard_by: frozenset[str]
+
+
 class Session:
     """Speaks for one character in one channel. Its channel's task calls it; never two calls at once."""
 
-    def __init__(self, channel: ChannelKey, stage: Stage) -> None:
+    def __init__(self, channel: ChannelKey, stage: Stage, unstored: Collection[Unstored] = ()) -> None:
+        """``unstored`` are the running conversation's turns whose words are nowhere else; the channel's task adds to them."""
         self._channel = channel
         self._stage = stage
+        self._unstored = unstored
         # The oldest turn that the prompt begins with. It stays until the history is over its budget, so that between two
         # cuts every prompt begins like the one before.
         self._first_turn: int | None = None
@@ -184,7 +194,20 @@ class Session:
             # The window is full: begin anew with a shorter one instead of sliding by one turn each time.
             heard = heard[limit // 2 :]
             self._first_turn = heard[0].id
-        return heard
+        return self._with_unstored(heard, character, task)
+
+    def _with_unstored(self, heard: list[Turn], character: Character, task: Task) -> list[Turn]:
+        first = self._first_turn or 0
+        end = task.over.turn_id if task.over is not None else None
+        beside = [
+            u.turn
+            for u in self._unstored
+            if character.id in u.heard_by
+            and u.turn.id >= first
+            and (end is None or u.turn.id < end)
+            and (u.turn.by_character or u.turn.id <= task.cause.id)
+        ]
+        return sorted([*heard, *beside], key=lambda t: t.id) if beside else heard
 
     def _sampling(self, character: Character) -> Sampling:
         sampling = character.settings.sampling(Sampling())
