@@ -101,22 +101,31 @@ class Sheet:
 
     def lay(self, of: Colour, mask: Image.Image, *, lift: float = 1.0) -> None:
         """Lay paper of this colour down; ``lift`` is how far it stands off what is under it."""
+        reach = self._scale * 0.9 * lift
+        box = self._around(mask, margin=math.ceil(reach * 4) + 4)
+        if box is None:
+            return
+        piece = mask.crop(box)  # blurring the whole sheet for every shape would take ten times as long
         if lift > 0:
-            reach = self._scale * 0.9 * lift
-            shadow = ImageChops.offset(mask, round(reach * 0.7), round(reach))
+            shadow = ImageChops.offset(piece, round(reach * 0.7), round(reach))
             shadow = shadow.filter(ImageFilter.GaussianBlur(reach * 0.9)).point(lambda value: int(value * 0.38))
-            self._image.paste(mix(INK, (0, 0, 0), 0.4), mask=shadow)
-        self._image.paste(mix(of, WHITE, 0.34 if lightness(of) < 0.75 else 0.0), mask=mask)
+            self._image.paste(mix(INK, (0, 0, 0), 0.4), box, shadow)
+        self._image.paste(mix(of, WHITE, 0.34 if lightness(of) < 0.75 else 0.0), box, piece)
         edge = max(1, round(self._scale * 0.22))
-        self._image.paste(of, mask=ImageChops.darker(mask, ImageChops.offset(mask, edge, edge)))
+        self._image.paste(of, box, ImageChops.darker(piece, ImageChops.offset(piece, edge, edge)))
 
     def tint(self, of: Colour, mask: Image.Image, strength: float = 1.0) -> None:
         """Colour what lies there, without a new layer of paper."""
-        self._image.paste(of, mask=mask.point(lambda value: int(value * strength)))
+        self._colour(of, mask.point(lambda value: int(value * strength)) if strength < 1 else mask)
 
     def carve(self, of: Colour, within: Image.Image, *strokes: Sequence[Point]) -> None:
         """Cut strokes into the paper that the mask covers."""
-        self._image.paste(of, mask=ImageChops.darker(within, self.cut(*strokes)))
+        self._colour(of, ImageChops.darker(within, self.cut(*strokes)))
+
+    def _colour(self, of: Colour, mask: Image.Image) -> None:
+        box = mask.getbbox()
+        if box is not None:
+            self._image.paste(of, box, mask.crop(box))
 
     def png(self) -> bytes:
         """The finished picture. A palette of 192 colours keeps it small, and looks printed."""
@@ -124,6 +133,13 @@ class Sheet:
         written = io.BytesIO()
         small.quantize(192, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.FLOYDSTEINBERG).save(written, "PNG", optimize=True)
         return written.getvalue()
+
+    def _around(self, mask: Image.Image, margin: int) -> tuple[int, int, int, int] | None:
+        """The part of the sheet that a shape and its shadow touch, reaching over the edge where the shape does."""
+        box = mask.getbbox()
+        if box is None:
+            return None
+        return box[0] - margin, box[1] - margin, box[2] + margin, box[3] + margin
 
     def _placed(self, shape: Sequence[Point]) -> list[Point]:
         return [(x * self._scale, y * self._scale) for x, y in shape]

@@ -184,7 +184,7 @@ class _Sitter:
     def _collar(self, kind: str, trim: Colour) -> None:
         sheet = self._sheet
         if kind == "high":
-            sheet.lay(self._clothes, sheet.cut(smooth([(37, 74), (50, 70), (63, 74), (62, 84), (50, 90), (38, 84)])), lift=0)
+            sheet.lay(self._clothes, sheet.cut(smooth([(37, 77), (50, 75), (63, 77), (62, 84), (50, 90), (38, 84)])), lift=0)
             roll = sheet.cut(smooth([(40.5, 70), (50, 73.5), (59.5, 70), (61.5, 77), (50, 82), (38.5, 77)]))
             sheet.lay(trim, roll, lift=0.9)
             ribs = [
