@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bot.characters.cast import Character
-from bot.commands.desk import MADE_UP, Caller, Desk
+from bot.commands.desk import MADE_UP, Caller, Desk, heard_only
 from bot.errors import CommandRefused
 
 
@@ -38,8 +38,16 @@ async def info(desk: Desk, caller: Caller, name: str) -> CharacterInfo:
 
 
 async def wake(desk: Desk, caller: Caller, name: str) -> CharacterInfo:
-    """Bring a character into the channel. Raises ``CharacterNotFound``, or ``CommandRefused`` when it is there already."""
+    """Bring a character into the channel.
+
+    Raises:
+        CharacterNotFound
+        CommandRefused: it is there already, or the place is not for it.
+    """
+    await heard_only(desk, caller)
     character = desk.company.find(caller.channel, name)
+    if not await desk.company.allowed(caller.channel, [character]):
+        raise CommandRefused(f"{character.name} is for adults, and appears only in places that are marked so.")
     if not await desk.company.wake(caller.channel, character):
         raise CommandRefused(f"{character.name} is here already.")
     return CharacterInfo(character, True, character.greeting(caller.person.name))
@@ -47,6 +55,7 @@ async def wake(desk: Desk, caller: Caller, name: str) -> CharacterInfo:
 
 async def sleep(desk: Desk, caller: Caller, name: str) -> Character:
     """Send a character out of the channel. Raises ``CharacterNotFound``, or ``CommandRefused`` when it is not there."""
+    await heard_only(desk, caller)
     character = desk.company.find(caller.channel, name)
     if not await desk.company.sleep(caller.channel, character):
         raise CommandRefused(f"{character.name} is not in this channel.")

@@ -32,6 +32,7 @@ class Caller:
     port: Channel
     moderator: bool = False
     operator: bool = False
+    roles: tuple[str, ...] = ()  # the platform's ids, for blocks
 
     @property
     def moderates(self) -> bool:
@@ -53,3 +54,13 @@ def operators_only(caller: Caller, what: str) -> None:
     """``what`` completes "Only whoever runs this Troupe can ...". Raises ``CommandRefused``."""
     if not caller.operator:
         raise CommandRefused(f"Only whoever runs this Troupe can {what}.")
+
+
+async def heard_only(desk: Desk, caller: Caller) -> None:
+    """Whoever is blocked may do nothing but look after their own data. Raises ``CommandRefused``."""
+    await desk.router.gate.refuse_blocked(caller.person, caller.channel, caller.roles)
+
+
+async def within_limits(desk: Desk, caller: Caller) -> None:
+    """For commands that make the model work: they count like messages. Raises ``CommandRefused``."""
+    await desk.router.gate.admit_wish(caller.person, caller.channel, caller.roles)

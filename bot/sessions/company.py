@@ -18,6 +18,8 @@ from bot.messages import ChannelKey
 # visitor's own. Elsewhere other people are talking, and a character comes only when it is called.
 OPEN_PLATFORMS = frozenset({"web", "terminal"})
 
+ADULTS = "adults"  # the channel's setting; a connector keeps it as the platform has it, or a moderator says so
+
 
 class Company:
     """The cast of today. Registered characters are read from the store at ``refresh``; a turn in progress keeps what it has."""
@@ -71,7 +73,22 @@ class Company:
         chosen = await self._store.awake(channel)
         if chosen is None:
             return self._defaults(channel)
-        return [c for c in map(self.by_id, chosen) if c is not None]
+        return await self.allowed(channel, [c for c in map(self.by_id, chosen) if c is not None])
+
+    async def allowed(self, channel: ChannelKey, characters: Sequence[Character]) -> list[Character]:
+        """Those that may appear here: a character for adults only where the place is marked so."""
+        if not any(c.settings.age_restricted for c in characters) or await self.for_adults(channel):
+            return list(characters)
+        return [c for c in characters if not c.settings.age_restricted]
+
+    async def for_adults(self, channel: ChannelKey) -> bool:
+        """Whether the place, or what it is in, is marked as one for adults. A visitor's own channel on one's own machine is."""
+        if channel.platform in OPEN_PLATFORMS:
+            return True
+        for place in with_parents(channel):
+            if (await self._store.channel_settings(place)).get(ADULTS) is True:
+                return True
+        return False
 
     async def wake(self, channel: ChannelKey, character: Character) -> bool:
         """Bring a character into the channel; False when it was there already."""
@@ -97,6 +114,12 @@ class Company:
         if self.limits.awake:
             return [self.find(channel, slug) for slug in self.limits.awake]
         return [c for c in self.seen_in(channel) if c.settings.awake]
+
+
+def with_parents(channel: ChannelKey) -> list[ChannelKey]:
+    """The place and those it is in: a thread, its channel, its server."""
+    parts = channel.path.split("/")
+    return [ChannelKey(channel.platform, "/".join(parts[:n])) for n in range(len(parts), 0, -1)]
 
 
 def _as_file(picture: bytes, folder: Path) -> Path:

@@ -16,7 +16,7 @@ from bot.config import SessionSettings
 from bot.errors import CommandRefused
 from bot.memory.store import Block, Store
 from bot.messages import HOUSE, ChannelKey, Incoming, Person
-from bot.sessions.company import OPEN_PLATFORMS
+from bot.sessions.company import OPEN_PLATFORMS, with_parents
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -48,7 +48,7 @@ class Gate:
         self._quotas: dict[str, dict[str, int]] = {}
         self._sent: OrderedDict[str, deque[float]] = OrderedDict()
         self._today: OrderedDict[tuple[str, str], int] = OrderedDict()
-        self._told: OrderedDict[str, float] = OrderedDict()  # until when somebody need not be told again
+        self._told: OrderedDict[str, float] = OrderedDict()  # until when something is not done again
 
     async def admit(self, incoming: Incoming) -> bool:
         """Whether a message is heard. The first one over a limit is answered with a notice, the others with nothing."""
@@ -58,8 +58,7 @@ class Gate:
         if refusal is None:
             return True
         whose, words = refusal
-        if self._clock() >= self._told.get(whose, self._clock()):
-            _put(self._told, whose, self._clock() + WINDOW_SECONDS)
+        if self.once(whose, WINDOW_SECONDS):
             await incoming.channel_port.notice(words)
         return False
 
@@ -80,8 +79,15 @@ class Gate:
             await self.reload()
         if not self._blocks:
             return False
-        subjects = [("user", person.id), *(("role", role) for role in roles), *(("channel", str(c)) for c in _with_parents(channel))]
+        subjects = [("user", person.id), *(("role", role) for role in roles), *(("channel", str(c)) for c in with_parents(channel))]
         return any(self._holds((scope, *subject)) for scope in (HOUSE, channel.scope) for subject in subjects)
+
+    def once(self, what: str, seconds: float) -> bool:
+        """Whether ``what`` may be done now; if so, not again before ``seconds`` are over."""
+        if self._clock() < self._told.get(what, self._clock()):
+            return False
+        _put(self._told, what, self._clock() + seconds)
+        return True
 
     async def reload(self) -> None:
         """Take in what has been blocked, allowed or set since."""
@@ -134,12 +140,6 @@ class Gate:
             known = {name: int(own.get(name, getattr(self._settings, name))) for name in QUOTAS}
             self._quotas[channel.scope] = known
         return known
-
-
-def _with_parents(channel: ChannelKey) -> list[ChannelKey]:
-    """A thread, and the channel that it is in."""
-    parts = channel.path.split("/")
-    return [ChannelKey(channel.platform, "/".join(parts[:n])) for n in range(len(parts), 0, -1)]
 
 
 def _put(kept: OrderedDict[K, V], key: K, value: V) -> V:

@@ -297,9 +297,10 @@ class _Conversation:
         cause = heard[-1].turn
         self.unstored.extend(Unstored(each.turn, each.unkept_for) for each in heard if each.unkept_for is not None)
         awake = await self.company.awake(self.channel)
-        speakers = await self._cast(heard, awake)
+        own = await store.channel_settings(self.channel)
+        speakers = await self._cast(heard, awake, always=own.get("always_answer", settings.always_answer))
         replies: list[Reply] = []
-        left, position = settings.cascade, -1
+        left, position = own.get("cascade", settings.cascade), -1
         while speakers and not self._stop.is_set():
             speaker = speakers.pop(0)
             position += 1
@@ -328,7 +329,7 @@ class _Conversation:
             self.unstored.append(Unstored(turn, frozenset((*present, face.id))))
         await self.stage.store.erase_turns(self.channel, [reply.message_id for reply in replies])
 
-    async def _cast(self, heard: list[_Heard], awake: Sequence[Character]) -> list[Character]:
+    async def _cast(self, heard: list[_Heard], awake: Sequence[Character], *, always: bool) -> list[Character]:
         last = heard[-1]
         claimed = await self.stage.store.deliveries(last.turn.id)
         if claimed:  # taken up after a crash: whoever had the word then has it now
@@ -346,7 +347,8 @@ class _Conversation:
             last_speaker=latest.character_id if latest is not None else None,
             direct=last.direct,
         )
-        return cast_reply(call, speakers=self.stage.settings.speakers, always=self.stage.settings.always_answer, seed=last.turn.id)
+        called = cast_reply(call, speakers=self.stage.settings.speakers, always=always, seed=last.turn.id)
+        return await self.company.allowed(self.channel, called)
 
     async def _once_more(self, wish: _Again) -> list[Reply]:
         store, old = self.stage.store, wish.delivery

@@ -164,7 +164,9 @@ class Session:
             await showing.settle(text)
         turn = await store.finalise(delivery, text, stamp)
         await showing.settle(text)
-        await store.recorded(delivery)
+        delivery = await store.recorded(delivery)
+        if delivery.sent_ids != showing.sent:  # this take needs fewer messages than the one before
+            await store.shown_in(delivery, showing.sent)
         return Reply(character.face, text, stamp, turn.id, turn.message_id)
 
     async def _complete(self, delivery: Delivery, character: Character, task: Task) -> Reply | None:

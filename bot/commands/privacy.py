@@ -1,0 +1,156 @@
+"""Commands about a person's own data: what is stored, what they agreed to, a copy of it, and its end.
+
+Everybody may use them for themselves, also somebody who is blocked. Only an operator may ask in another person's name.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from types import MappingProxyType
+
+from bot.commands.desk import Caller, Desk, operators_only
+from bot.errors import CommandRefused, StoreBusy
+from bot.memory.store import Consent, ConsentKind
+
+log = logging.getLogger(__name__)
+
+EXPORT_PAUSE_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """What a person is shown before they answer. A changed text gets a new version: receipts name the one that was read."""
+
+    version: str
+    text: str
+
+
+WORDINGS: Mapping[ConsentKind, Wording] = MappingProxyType(
+    {
+        "remember": Wording(
+            "remember-1",
+            "Troupe stores what you say where its characters can hear you, so that they can answer and remember you. "
+            "You may turn that off at any time: then your words are used while the conversation runs and stored no longer "
+            "than it takes to answer. What was stored before stays until you remove it with /privacy forget.",
+        ),
+        "train": Wording(
+            "train-1",
+            "You may let whoever runs this Troupe use what you say to its characters, and their replies to you, to train the "
+            "model that speaks for them. This is off until you agree, and off again from the moment you withdraw. Nobody can "
+            "agree for you. A model that was trained before cannot unlearn, but is listed, so that it can be taken out of use.",
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PrivacyStatus:
+    person_id: str
+    remember: bool
+    train: bool
+    answers: tuple[Consent, ...]  # every answer they ever gave, oldest first
+    stored: Mapping[str, int]  # kind of row -> how many
+
+    def __str__(self) -> str:
+        rows = ", ".join(f"{count} {name}" for name, count in self.stored.items()) or "nothing"
+        answered = [f"  {a.at:%Y-%m-%d %H:%M} UTC: {a.kind} {'allowed' if a.granted else 'refused'} ({a.wording})" for a in self.answers]
+        return "\n".join(
+            [
+                f"Remembering is {'on' if self.remember else 'off'}; use for training is {'allowed' if self.train else 'not allowed'}.",
+                f"Stored about you: {rows}.",
+                *(["Your answers so far:", *answered] if answered else []),
+                "/privacy consent changes it, /privacy export gives you everything, /privacy forget removes everything.",
+            ]
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    person_id: str
+    rows: Mapping[str, int]  # table -> how many rows went
+    copies: int  # backups that were rewritten
+
+    def __str__(self) -> str:
+        went = ", ".join(f"{count} {name}" for name, count in self.rows.items()) or "nothing was stored"
+        copies = f" They were taken out of {self.copies} backup{'s' if self.copies != 1 else ''} too." if self.copies else ""
+        return (
+            f"Forgotten: {went}.{copies} Only a block stays, if there is one. "
+            "Whoever speaks again is met as a stranger, and remembered like one: /privacy consent turns that off."
+        )
+
+
+async def status(desk: Desk, caller: Caller, person_id: str | None = None) -> PrivacyStatus:
+    """What is stored about the caller, in numbers, and what they agreed to."""
+    person_id = _whom(caller, person_id)
+    everything = await desk.store.everything_of(person_id)
+    return PrivacyStatus(
+        person_id=person_id,
+        remember=await desk.store.consented(person_id, "remember"),
+        train=await desk.store.consented(person_id, "train"),
+        answers=tuple(await desk.store.consents(person_id)),
+        stored=MappingProxyType(dict(Counter({name: len(rows) for name, rows in everything.items() if name != "people"}))),
+    )
+
+
+async def consent(desk: Desk, caller: Caller, kind: ConsentKind, granted: bool) -> str:
+    """Record the caller's answer, with the place and the text that they read. It counts from their next message on.
+
+    Nobody can answer for somebody else, an operator neither.
+    """
+    if kind not in WORDINGS:
+        raise CommandRefused("One can agree to two things: remember, and train.")
+    await desk.store.record_consent(caller.person, kind, granted, channel=caller.channel, wording=WORDINGS[kind].version)
+    if kind == "remember":
+        if granted:
+            return "You are remembered from your next message on."
+        return "Your words are not stored from your next message on. What is stored already, /privacy forget removes."
+    if granted:
+        return "Thank you: from your next message on, what you say to characters may be used for training. You may withdraw at any time."
+    return "Nothing you say is used for training."
+
+
+async def export(desk: Desk, caller: Caller, person_id: str | None = None) -> tuple[str, bytes]:
+    """File name and JSON of everything stored about the caller. For their eyes: send it privately.
+
+    Raises:
+        CommandRefused: asked for a moment ago.
+    """
+    person_id = _whom(caller, person_id)
+    if not desk.router.gate.once(f"export {person_id}", EXPORT_PAUSE_SECONDS):
+        raise CommandRefused(f"That was given to you a moment ago; ask again in {EXPORT_PAUSE_SECONDS / 60:.0f} minutes.")
+    everything = {"person": person_id, "made_at": datetime.now(UTC).isoformat(), **await desk.store.everything_of(person_id)}
+    name = "-".join(part for part in person_id.replace(":", " ").split() if part.isalnum()) or "person"
+    return f"troupe-{name}.json", json.dumps(everything, ensure_ascii=False, indent=2).encode("utf-8", "replace")
+
+
+async def forget(desk: Desk, caller: Caller, person_id: str | None = None) -> Forgotten:
+    """Remove everything stored about a person, from backups too; a block stays. There is no way back.
+
+    Raises:
+        CommandRefused: somebody else's data, and the caller is no operator.
+        StoreError: it was not carried out, or not everywhere; the sentence says where.
+    """
+    person_id = _whom(caller, person_id)
+    await desk.router.stop(caller.channel)
+    rows = await desk.store.forget(person_id)
+    await desk.router.forget_sessions()
+    copies = await desk.store.forget_in_backups(person_id)
+    try:
+        await desk.store.checkpoint()
+    except StoreBusy:
+        # Somebody is reading a long conversation just now. What is in the log is overwritten by the next writes.
+        log.warning("the write-ahead log could not be emptied after a forgetting; the next checkpoint does it")
+    log.info("somebody was forgotten rows=%d copies=%d", sum(rows.values()), copies)
+    return Forgotten(person_id, MappingProxyType(rows), copies)
+
+
+def _whom(caller: Caller, person_id: str | None) -> str:
+    if person_id is not None and person_id != caller.person.id:
+        operators_only(caller, "ask for somebody else's data")
+        return person_id
+    return caller.person.id
