@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from httpx2 import HTTPError  # what huggingface_hub's own errors stand on
-from huggingface_hub import hf_hub_download
+from huggingface_hub import get_hf_file_metadata, get_token, hf_hub_download, hf_hub_url
 from huggingface_hub.errors import EntryNotFoundError, GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn, TimeRemainingColumn, TransferSpeedColumn
@@ -17,8 +17,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from bot.errors import ModelNotLoadable
 
 
-def fetch(repo: str, file: str, target: Path) -> None:
-    """Download ``file`` of ``repo`` to ``target``, with a bar on stderr. A download that broke off is taken up again.
+def fetch(repo: str, file: str, target: Path) -> str:
+    """Download ``file`` of ``repo`` to ``target``, with a bar on stderr, and give its revision.
+
+    A download that broke off is taken up again.
 
     Raises:
         ModelNotLoadable: it does not exist, may not be had, or the hub cannot be reached.
@@ -26,7 +28,10 @@ def fetch(repo: str, file: str, target: Path) -> None:
     beside = target.with_suffix(".partial")  # a folder: the library keeps what it has so far in it
     endpoint = os.environ.get("HF_ENDPOINT")  # read now: the library reads it when it is imported
     try:
-        fetched = hf_hub_download(repo, file, local_dir=beside, endpoint=endpoint, tqdm_class=_Bar)
+        # Asked once, without the download's six tries over half a minute: who has no network learns it at once.
+        known = get_hf_file_metadata(hf_hub_url(repo, file, endpoint=endpoint), token=get_token(), endpoint=endpoint)
+        revision = known.commit_hash or "main"
+        fetched = hf_hub_download(repo, file, revision=revision, local_dir=beside, endpoint=endpoint, tqdm_class=_Bar)
     except GatedRepoError as error:
         raise ModelNotLoadable(f"{repo} asks you to accept its terms first; do so on its page and set HF_TOKEN") from error
     except RepositoryNotFoundError as error:
@@ -41,6 +46,7 @@ def fetch(repo: str, file: str, target: Path) -> None:
         raise ModelNotLoadable(_unreachable(repo, file, error)) from error
     Path(fetched).replace(target)
     shutil.rmtree(beside, ignore_errors=True)
+    return revision
 
 
 def _unreachable(repo: str, file: str, error: Exception) -> str:

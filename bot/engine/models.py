@@ -246,8 +246,8 @@ def _fetched(repo: str, file: str, models: Path) -> ModelFile:
             return check(path)
         if path.exists():
             raise ModelNotLoadable(f"{path} is there already and is not {repo}/{file}; move it away, or set engine.model to its path")
-        hub.fetch(repo, file, path)
-        return write_manifest(path, made_from={"repo": repo, "file": file})
+        revision = hub.fetch(repo, file, path)
+        return write_manifest(path, made_from={"repo": repo, "file": file, "revision": revision})
 
 
 # ------------------------------------------------------------------ files

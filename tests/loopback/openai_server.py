@@ -1,0 +1,104 @@
+"""An OpenAI-compatible server on this machine: says what it is told to, and records what it was asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from aiohttp import web
+
+
+@dataclass
+class OpenAIServer:
+    """Set ``behaviour``, then ask.
+
+    ``normal``; ``status`` (answers with that number, ``times`` times, then normally); ``silent`` (never answers); ``garbage`` (no
+    JSON in the events); ``html`` (a web page); ``hang up`` (in the middle); ``no end`` (the stream just stops); ``error`` (in the
+    middle of the stream, as an event); ``slow`` (one word, then nothing until ``go_on``).
+    """
+
+    base_url: str = ""
+    behaviour: str = "normal"
+    status: int = 500
+    times: int = 1_000_000
+    words: tuple[str, ...] = ("Ahoy", ", ", "🌊 ", "stranger", ".")
+    finish: str = "stop"
+    usage: bool = True
+    questions: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    hung_up: asyncio.Event = field(default_factory=asyncio.Event)
+    live: int = 0
+    most_live: int = 0
+
+    async def answer(self, request: web.Request) -> web.StreamResponse:
+        self.questions.append(await request.json())
+        self.keys.append(request.headers.get("Authorization", ""))
+        self.live += 1
+        self.most_live = max(self.most_live, self.live)
+        try:
+            return await self._behave(request)
+        except (asyncio.CancelledError, ConnectionResetError):
+            self.hung_up.set()
+            raise
+        finally:
+            self.live -= 1
+
+    async def _behave(self, request: web.Request) -> web.StreamResponse:
+        if self.behaviour == "status" and self.times:
+            self.times -= 1
+            return web.json_response({"error": {"message": "no"}}, status=self.status, headers={"Retry-After": "0.01"})
+        if self.behaviour == "silent":
+            await self.go_on.wait()
+        if self.behaviour == "html":
+            return web.Response(text="<html>Welcome!</html>", content_type="text/html")
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        if self.behaviour == "garbage":
+            await response.write(b"data: {not json\n\n")
+            return response
+        for number, word in enumerate(self.words):
+            await self._send(response, [{"index": 0, "delta": {"role": "assistant", "content": word}, "finish_reason": None}])
+            if number == 0 and self.behaviour == "slow":
+                await self.go_on.wait()
+            if number == 1 and self.behaviour == "hang up":
+                request.transport.abort()
+                return response
+            if number == 1 and self.behaviour == "error":
+                await response.write(b'data: {"error": {"message": "out of memory"}}\n\n')
+                return response
+        if self.behaviour == "no end":
+            return response
+        await self._send(response, [{"index": 0, "delta": {}, "finish_reason": self.finish}])
+        if self.usage:
+            await self._send(
+                response,
+                [],
+                {"prompt_tokens": 40, "completion_tokens": 5, "total_tokens": 45, "prompt_tokens_details": {"cached_tokens": 30}},
+            )
+        await response.write(b"data: [DONE]\n\n")
+        return response
+
+    async def _send(self, response: web.StreamResponse, choices: list[dict[str, Any]], usage: dict[str, Any] | None = None) -> None:
+        chunk = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": choices, "usage": usage}
+        await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
+
+
+@asynccontextmanager
+async def openai_server(**settings: object) -> AsyncIterator[OpenAIServer]:
+    server = OpenAIServer(**settings)
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", server.answer)
+    runner = web.AppRunner(app, handler_cancellation=True, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    server.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    try:
+        yield server
+    finally:
+        server.go_on.set()
+        await runner.cleanup()
