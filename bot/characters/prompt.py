@@ -6,7 +6,7 @@ A prompt, in the order in which its parts change (what never changes is evaluate
     exchanges   a dozen fixed exemplars, as chat turns                   exemplars are the shared prefix
     system      "here is the channel now": scene, memories               changes rarely
     exchanges   what was said here, oldest first, others with their name grows at its end
-    system      retrieved exemplars and lore for this very turn          changes every turn
+    system      retrieved exemplars, lore, recollections for this turn   changes every turn
     user        what is to be answered
 
 ``PROMPT_VERSION`` goes into every reply's stamp and every model's manifest: a model is tuned on the layout that is served,
@@ -76,6 +76,7 @@ class Scene:
     memories: Sequence[str] = ()
     lore: Sequence[str] = ()
     place: str = ""
+    recalled: Sequence[str] = ()  # what comes to mind for this very turn; ``memories`` are always there
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,7 @@ class Rendered:
     first_spoken: int  # index of the oldest thing in ``scene.spoken`` that still fitted
     exemplars: tuple[str, ...]  # ids of the retrieved exemplars that are in the prompt
     memories: int  # how many of ``scene.memories`` fitted
+    recalled: int = 0  # how many of ``scene.recalled`` fitted
     parts: dict[str, int] = field(default_factory=dict)  # tokens by part, for /why and for budgets
 
 
@@ -96,6 +98,7 @@ class Wording:
     somebody: str
     now: str
     memories: str
+    recalled: str
     exemplars: str
     lore: str
 
@@ -111,6 +114,7 @@ ENGLISH = Wording(
     somebody="Somebody",
     now="Those were other people, on other days. Now {char} is in a channel with whoever speaks next.",
     memories="What {char} remembers:",
+    recalled="Something from earlier comes to {char}'s mind:",
     exemplars="Things {char} said to others, on other days:",
     lore="Worth knowing here:",
 )
@@ -124,6 +128,7 @@ CHINESE = Wording(
     somebody="某人",
     now="以上是从前对别人说的话。现在{char}在频道里，面前是接下来说话的人。",
     memories="{char}记得：",
+    recalled="{char}想起从前的事：",
     exemplars="{char}从前对别人说过的话：",
     lore="此处值得知道：",
 )
@@ -172,7 +177,8 @@ class PromptRenderer:
         wording = _wording(character)
         room = budget.context - budget.reply - len(prefix.tokens)
         now, memories = self._now(character, scene, wording, budget)
-        aside, shown = self._aside(character, scene, wording, budget)
+        recalled = self._within([clean(m, one_line=True) for m in scene.recalled], budget.memory - self._size(scene.memories[:memories]))
+        aside, shown = self._aside(character, scene, wording, budget, recalled)
         fixed_cost = sum(self.count(m.text) + MESSAGE_OVERHEAD_TOKENS for m in [now, *aside])
         first = self._first_that_fits(scene.spoken, wording, room - fixed_cost)
         while True:
@@ -189,6 +195,7 @@ class PromptRenderer:
             first_spoken=first,
             exemplars=tuple(e.id for e in shown),
             memories=memories,
+            recalled=len(recalled),
             parts={
                 "character": len(prefix.tokens),
                 "memory": self.count(now.text),
@@ -243,7 +250,12 @@ class PromptRenderer:
             lines += [wording.memories.format(char=character.card.char), *(f"- {m}" for m in kept)]
         return ChatMessage("system", "\n".join(lines)), len(kept)
 
-    def _aside(self, character: Character, scene: Scene, wording: Wording, budget: Budget) -> tuple[list[ChatMessage], list[Exemplar]]:
+    def _size(self, texts: Sequence[str]) -> int:
+        return sum(self.count(clean(text, one_line=True)) for text in texts)
+
+    def _aside(
+        self, character: Character, scene: Scene, wording: Wording, budget: Budget, recalled: Sequence[str]
+    ) -> tuple[list[ChatMessage], list[Exemplar]]:
         """What is shown for this turn only, just before the words that it helps to answer."""
         present = frozenset(s.name.casefold() for s in scene.spoken)
         wanted = list(scene.exemplars[: self.layout.retrieved])
@@ -254,6 +266,8 @@ class PromptRenderer:
         text: list[str] = []
         if lore:
             text += [wording.lore, *lore]
+        if recalled:
+            text += [wording.recalled.format(char=character.card.char), *(f"- {m}" for m in recalled)]
         turns: list[ChatMessage] = []
         if self.layout.retrieved_as == "turns":
             turns = [message for pair in pairs for message in pair]

@@ -137,6 +137,7 @@ async def forget(desk: Desk, caller: Caller, person_id: str | None = None) -> Fo
     """
     person_id = _whom(caller, person_id)
     await desk.router.stop(caller.channel)
+    await desk.router.forget_sessions()
     rows = await desk.store.forget(person_id)
     await desk.router.forget_sessions()
     copies = await desk.store.forget_in_backups(person_id)

@@ -20,6 +20,7 @@ from bot.messages import Channel, ChannelKey, Incoming, Reply, Turn
 from bot.sessions.casting import Call, cast_reply, named_in
 from bot.sessions.company import Company
 from bot.sessions.gate import Gate
+from bot.sessions.recap import Recaps
 from bot.sessions.session import Session, Stage, Task, Unstored
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ class Router:
         self._conversations: dict[ChannelKey, _Conversation] = {}
         self._closing = False
         self.gate = Gate(stage.store, stage.settings)
+        self.recaps = Recaps(stage)
 
     @property
     def stage(self) -> Stage:
@@ -144,6 +146,7 @@ class Router:
         """The same everywhere: somebody's words are gone, and no session may go on with them."""
         for conversation in self._conversations.values():
             conversation.forget()
+        await self.recaps.drop()
 
     def speaking(self, channel: ChannelKey) -> bool:
         """Whether a reply is being made here, or waits to be."""
@@ -155,6 +158,7 @@ class Router:
         self._closing = True
         conversations = list(self._conversations.values())
         await asyncio.gather(*(c.close() for c in conversations))
+        await self.recaps.close()
 
     def _check(self, text: str) -> None:
         limit = self._stage.settings.message_characters
@@ -173,7 +177,7 @@ class Router:
     async def _post(self, channel: ChannelKey, work: _Heard | _Again) -> None:
         conversation = self._conversations.get(channel)
         if conversation is None:
-            conversation = _Conversation(channel, self._stage, self._company, self._conversations)
+            conversation = _Conversation(channel, self._stage, self._company, self.recaps, self._conversations)
             self._conversations[channel] = conversation
         await conversation.post(work)
 
@@ -185,6 +189,7 @@ class _Conversation:
     channel: ChannelKey
     stage: Stage
     company: Company
+    recaps: Recaps
     all: dict[ChannelKey, _Conversation]
     sessions: dict[str, Session] = field(default_factory=dict)
     inbox: deque[_Heard | _Again] = field(default_factory=deque)
@@ -309,6 +314,7 @@ class _Conversation:
             if reply is None:
                 continue
             replies.append(reply)
+            self.recaps.consider(self.channel, speaker)
             for named in named_in(reply.text, [c for c in awake if c.id != speaker.id]):
                 if left and named not in speakers:
                     speakers.append(named)

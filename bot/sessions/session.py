@@ -19,6 +19,7 @@ from bot.memory.store import Delivery, Store
 from bot.messages import Channel, ChannelKey, Engine, Piece, Reply, Sampling, Stamp, Turn
 from bot.retrieval.exemplars import Exemplars
 from bot.sessions.casting import names_of
+from bot.sessions.recall import Recall
 from bot.sessions.showing import Showing
 from bot.sessions.speaker_guard import SpeakerGuard
 
@@ -74,6 +75,15 @@ class Unstored:
     heard_by: frozenset[str]
 
 
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """A prompt, and the ids of what went into it, for the stamp."""
+
+    rendered: Rendered
+    lore: tuple[str, ...]
+    memories: tuple[str, ...]
+
+
 class Session:
     """Speaks for one character in one channel. Its channel's task calls it; never two calls at once."""
 
@@ -82,6 +92,7 @@ class Session:
         self._channel = channel
         self._stage = stage
         self._unstored = unstored
+        self._recall = Recall(channel, stage.store)
         # The oldest turn that the prompt begins with. It stays until the history is over its budget, so that between two
         # cuts every prompt begins like the one before.
         self._first_turn: int | None = None
@@ -115,7 +126,8 @@ class Session:
     ) -> Reply | None:
         store, settings = self._stage.store, self._stage.settings
         heard = await self._history(character, task)
-        rendered, lore = await self._render(character, heard, task)
+        prepared = await self._render(character, heard, task)
+        rendered = prepared.rendered
         for sent_id in task.over.sent_ids if task.over else ():
             delivery = await store.opened(delivery, sent_id)
         showing = self._showing(delivery, character, task)
@@ -138,7 +150,8 @@ class Session:
             prompt_version=PROMPT_VERSION,
             seed=delivery.seed,
             exemplars=rendered.exemplars,
-            lore=lore,
+            memories=prepared.memories,
+            lore=prepared.lore,
             finish_reason="cancelled" if stop.is_set() else last.finish_reason or "stop",  # none: the guard ended it
             counters=last.counters,
         )
@@ -188,15 +201,21 @@ class Session:
     async def _history(self, character: Character, task: Task) -> list[Turn]:
         """What the character was present for up to the turn that it answers, in the order of the conversation."""
         limit = self._stage.settings.history_turns
-        before = task.over.turn_id if task.over else None
-        heard = await self._stage.store.history(
-            self._channel, character.id, limit=limit, since=self._first_turn, answering=task.cause.id, before=before
-        )
+        heard = await self._read(character, task, limit)
+        if not heard and self._first_turn is not None:  # it is gone: somebody was forgotten by a command beside this server
+            self._first_turn = None
+            heard = await self._read(character, task, limit)
         if len(heard) == limit:
             # The window is full: begin anew with a shorter one instead of sliding by one turn each time.
             heard = heard[limit // 2 :]
             self._first_turn = heard[0].id
-        return self._with_unstored(heard, character, task)
+        return self._with_unstored(heard, character, task) or [task.cause]
+
+    async def _read(self, character: Character, task: Task, limit: int) -> list[Turn]:
+        before = task.over.turn_id if task.over else None
+        return await self._stage.store.history(
+            self._channel, character.id, limit=limit, since=self._first_turn, answering=task.cause.id, before=before
+        )
 
     def _with_unstored(self, heard: list[Turn], character: Character, task: Task) -> list[Turn]:
         first = self._first_turn or 0
@@ -228,31 +247,36 @@ class Session:
             fill=lambda text: fill_macros(text, char=character.card.char, user=speaker),
         )
 
-    async def _render(self, character: Character, heard: list[Turn], task: Task) -> tuple[Rendered, tuple[str, ...]]:
+    async def _render(self, character: Character, heard: list[Turn], task: Task) -> _Prepared:
         spoken = [Spoken(t.author_name, t.text, own=t.author_id == character.id) for t in heard]
         if task.go_on:
             spoken.append(Spoken(task.cause.author_name, GO_ON))
         recent = [t.text for t in heard[-LOOKED_BACK:]]
+        asked = task.cause.text if not task.position else recent[-1]
         found = await self._stage.exemplars.search(
             character.id,
             character.revision,
             character.lines,
-            task.cause.text if not task.position else recent[-1],
+            asked,
             self._stage.retrieval.exemplars,
             without=self._stage.renderer.fixed_ids(character),
         )
         entries = self._lore(character, heard)
+        mind = await self._recall.in_mind(character, heard, asked)
         scene = Scene(
             spoken=spoken,
             exemplars=[character.lines[hit.position] for hit in found],
             lore=[entry.text for entry in entries],
             place=await self._stage.store.place(self._channel),
+            memories=[memory.text for memory in mind.always],
+            recalled=[memory.text for memory in mind.recalled],
         )
         # Jinja and the tokenizer take milliseconds on a long history: that is too long for an event loop that serves everybody.
         rendered = await asyncio.to_thread(self._stage.renderer.render, character, scene, self._stage.budget)
         if rendered.first_spoken and heard:
             self._first_turn = heard[min(rendered.first_spoken, len(heard) - 1)].id
-        return rendered, tuple(entry.id for entry in entries)
+        shown = (*mind.always[: rendered.memories], *mind.recalled[: rendered.recalled])
+        return _Prepared(rendered, tuple(entry.id for entry in entries), tuple(memory.id for memory in shown))
 
 
 def _other_speakers(character: Character, heard: Sequence[Turn], company: Sequence[Character]) -> list[str]:
