@@ -142,6 +142,8 @@ class Session:
             log.info("reply discarded channel=%s character=%s attempt=%d empty=%s", self._channel, character.id, attempt, not text)
         if not text:
             await store.fail(delivery, "stopped before the first word" if stop.is_set() else "the model gave no words")
+            if not stop.is_set():
+                await task.port.notice(f"({character.name} finds no words just now.)")
             return None
         stamp = Stamp(
             build=self._stage.engine.build,
