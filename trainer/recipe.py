@@ -1,0 +1,143 @@
+"""``troupe-train run recipe.toml``: every stage that a recipe names, in order, without those that are finished.
+
+A recipe is a TOML file. Paths in it start at its own folder.
+
+    name = "company"
+    base = "starter"              # for every stage
+    characters = "characters"
+    [dataset]
+    draws = 4
+    [tune]
+    max_tokens = 400000
+    [publish]
+    name = "company-1"
+"""
+
+from __future__ import annotations
+
+import tomllib
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError
+from rich.console import Console
+
+from bot.config import Section
+from bot.engine.models import STARTER
+from trainer.dataset import DatasetSettings, dataset
+from trainer.errors import TrainerError
+from trainer.export import AdapterSettings, ExportSettings, export, export_adapter
+from trainer.merge import MergeSettings, merge
+from trainer.publish import publish_adapter, publish_model
+from trainer.quantize import QuantizeSettings, quantize
+from trainer.runs import run_folder, working_in
+from trainer.tune import TuneSettings, tune
+
+
+class PublishSettings(Section):
+    name: str = ""  # of the model in gguf/; empty: no model is published
+    adapter: str = ""  # name for the adapter alone; empty: it is not published
+    serve: bool = True
+
+
+class Recipe(Section):
+    """What one run is made of. A stage without a section runs with its defaults."""
+
+    name: str
+    base: str = STARTER
+    characters: Path = Path("characters")
+    models: Path = Path("gguf")
+    dataset: DatasetSettings = DatasetSettings()
+    tune: TuneSettings = TuneSettings()
+    merge: MergeSettings = MergeSettings()
+    export: ExportSettings = ExportSettings()
+    quantize: QuantizeSettings = QuantizeSettings()
+    publish: PublishSettings = Field(default_factory=PublishSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    name: str
+    act: Callable[[], object]
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read and check a recipe whole.
+
+    Raises:
+        TrainerError: names the file and everything that is wrong in it.
+    """
+    try:
+        raw: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise TrainerError(f"{path}: cannot be read ({error.strerror}); name a recipe, for example recipe.toml") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise TrainerError(f"{path}: is not valid TOML: {error}") from error
+    for stage in ("dataset", "tune", "merge"):
+        section = raw.setdefault(stage, {})
+        if "base" in raw and isinstance(section, dict):
+            section.setdefault("base", raw["base"])
+    try:
+        recipe = Recipe.model_validate(raw)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise TrainerError(f"{path}: {problems}") from error
+    if {recipe.dataset.base, recipe.tune.base, recipe.merge.base} != {recipe.base}:
+        raise TrainerError(f"{path}: dataset, tune and merge need the same base; set 'base' once, at the top")
+    home = path.resolve().parent
+    instructions = recipe.dataset.instructions
+    return recipe.model_copy(
+        update={
+            "characters": home / recipe.characters,
+            "models": home / recipe.models,
+            "dataset": recipe.dataset.model_copy(update={"instructions": home / instructions if instructions else None}),
+        }
+    )
+
+
+def steps(recipe: Recipe, run: Path) -> list[Step]:
+    """The stages of a run, in order; each is a function from paths to a path and skips itself when it is finished."""
+    found = [
+        Step("dataset", lambda: dataset(recipe.characters, run / "dataset", recipe.dataset)),
+        Step("tune", lambda: tune(run / "dataset", run / "tune", recipe.tune)),
+        Step("merge", lambda: merge(run / "tune", run / "merge", recipe.merge)),
+    ]
+    if recipe.publish.adapter:
+        alone = AdapterSettings(base=recipe.base, cache=recipe.export.cache, sdist=recipe.export.sdist)
+        found.append(Step("export-adapter", lambda: export_adapter(run / "tune", run / "merge", run / "export-adapter", alone)))
+    found += [
+        Step("export", lambda: export(run / "merge", run / "dataset", run / "export", recipe.export)),
+        Step("quantize", lambda: quantize(run / "export", run / "dataset", run / "quantize", recipe.quantize)),
+    ]
+    if recipe.publish.adapter:
+        found.append(Step("publish adapter", lambda: publish_adapter(run, recipe.models, recipe.publish.adapter)))
+    if recipe.publish.name:
+        found.append(Step("publish", lambda: publish_model(run, recipe.models, recipe.publish.name, serve=recipe.publish.serve)))
+    return found
+
+
+def run(recipe: Recipe, runs: Path, tell: Callable[[str], None] = lambda _: None) -> Path:
+    """Carry a recipe out. Stopped at any moment, the same call goes on where it was. Returns the run's folder."""
+    with working_in(run_folder(runs, recipe.name)) as folder:
+        for step in steps(recipe, folder):
+            tell(step.name)
+            step.act()
+    return folder
+
+
+# ------------------------------------------------------------------ command
+
+
+def arguments(parser: ArgumentParser) -> None:
+    parser.add_argument("recipe", type=Path, help="a recipe in TOML")
+    parser.add_argument("--runs", type=Path, default=Path("data/runs"), metavar="FOLDER", help="where runs live (default data/runs)")
+
+
+def command(args: Namespace) -> None:
+    console = Console(stderr=True)
+    recipe = load_recipe(args.recipe)
+    folder = run(recipe, args.runs, tell=lambda stage: console.print(f"{recipe.name}: {stage}", highlight=False))
+    print(f"{folder}: finished")

@@ -1,0 +1,30 @@
+"""The table of stages: what ``troupe-train`` offers, in the order of a run.
+
+To add one: write ``trainer/<stage>.py`` with a function of the stage's name (paths and settings in, a path out), with
+``arguments(parser)`` and ``command(args)`` as its command line, and give it a row here. A stage that recipes run has a field in
+``trainer.recipe.Recipe`` too. Modules are imported when they are asked for: ``--help`` does not wait for torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StageRow:
+    name: str
+    about: str
+    module: str
+    example: str
+
+
+STAGES = (
+    StageRow("dataset", "characters' lines -> samples", "trainer.dataset", "troupe-train dataset --run company --draws 4"),
+    StageRow("tune", "samples -> a LoRA adapter", "trainer.tune", "troupe-train tune --run company --threads 2"),
+    StageRow("merge", "base + adapter -> a whole model", "trainer.merge", "troupe-train merge --run company"),
+    StageRow("export", "a whole model, or the adapter alone -> GGUF", "trainer.export", "troupe-train export --run company"),
+    StageRow("quantize", "GGUF -> the fastest type that keeps what was learnt", "trainer.quantize", "troupe-train quantize --run company"),
+    StageRow("publish", "GGUF -> gguf/, served from then on", "trainer.publish", "troupe-train publish --run company --name company-1"),
+    StageRow("run", "all stages of a recipe, skipping what is finished", "trainer.recipe", "troupe-train run recipe.toml"),
+    StageRow("runs", "what was run, and how it went", "trainer.runs", "troupe-train runs"),
+)
