@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, Text, select, type_coerce
 
 from bot.memory import schema
 from bot.memory.part import Part
@@ -52,6 +52,14 @@ class Channels(Part):
 
     async def set_last_seen(self, channel: ChannelKey, message_id: str) -> None:
         await self._change(channel, last_seen=message_id)
+
+    async def channels_read(self, platform: str, *, within: ChannelKey | None = None) -> list[ChannelKey]:
+        """Channels in which messages were read; only the threads of a channel, or the channels of a server, with ``within``."""
+        beginning = f"{platform}:" if within is None else f"{within}/"
+        wanted = select(_channels.c.channel).where(
+            _channels.c.last_seen.is_not(None), type_coerce(_channels.c.channel, Text).startswith(beginning, autoescape=True)
+        )
+        return await self._database.read(lambda c: list(c.execute(wanted.order_by(_channels.c.channel)).scalars()))
 
     async def _of(self, channel: ChannelKey, column: str) -> Any:
         wanted = select(_channels.c[column]).where(_channels.c.channel == channel)

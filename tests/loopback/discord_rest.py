@@ -454,7 +454,11 @@ class Rest:
     async def _follow_up(self, body: Any, files: Any, token: str) -> tuple[int, Any]:
         interaction = self._by_token(token)
         _check_content(body.get("content") or "", body, files)
-        message = self._answer_message(interaction, body, files)
+        if interaction.messages and interaction.messages[0].pop("waiting", False):
+            message = interaction.messages[0]  # the first follow-up takes the place of "thinking …"
+            await self._change_answer(message, body, files)
+        else:
+            message = self._answer_message(interaction, body, files)
         interaction.note()
         return 200, _public(message)
 
@@ -517,7 +521,7 @@ class Rest:
                 "id": old.get((c["name"], c.get("type", 1))) or self._world.snowflake(),
                 "application_id": app,
                 "version": self._world.snowflake(),
-                "default_member_permissions": c.get("default_member_permissions"),
+                "default_member_permissions": _text(c.get("default_member_permissions")),
                 "type": c.get("type", 1),
                 "name": c["name"],
                 "name_localizations": None,
@@ -621,11 +625,17 @@ def _components(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         nonlocal number
         number += 1
         mine = {**component, "id": number}
+        if "emoji" in mine:
+            mine["emoji"] = {key: value for key, value in mine["emoji"].items() if value is not None}
         if "components" in component:
             mine["components"] = [numbered(inner) for inner in component["components"]]
         return mine
 
     return [numbered(row) for row in rows]
+
+
+def _text(number: Any) -> str | None:
+    return None if number is None else str(number)
 
 
 def _public(message: dict[str, Any]) -> dict[str, Any]:

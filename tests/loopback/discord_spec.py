@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
-from jsonschema.exceptions import best_match
+from jsonschema.exceptions import ValidationError
 
 SPEC = Path(__file__).resolve().parents[2].parent / "shared" / "specs" / "discord-openapi.json"
 
@@ -70,10 +70,24 @@ class Spec:
         if validator is None:
             validator = Draft202012Validator({"$defs": self._schemas, **schema})
             self._validators[id(schema)] = validator
-        error = best_match(validator.iter_errors(body))
+        error = next(iter(validator.iter_errors(body)), None)
         if error is None:
             return None
+        error = _reason(error)
         return f"{what}: {'/'.join(map(str, error.absolute_path)) or 'body'}: {error.message[:300]}"
+
+
+def _reason(error: ValidationError) -> ValidationError:
+    """Down to what is wrong in the one branch of a ``oneOf`` that was meant: the one whose ``type`` fits."""
+    while error.context:
+        branches: dict[Any, list[ValidationError]] = {}
+        for inner in error.context:
+            branches.setdefault(inner.schema_path[0], []).append(inner)
+        fitting = [b for b in branches.values() if not any(e.validator == "enum" and list(e.path)[-1:] == ["type"] for e in b)]
+        if not fitting:
+            return error
+        error = min(fitting, key=len)[0]
+    return error
 
 
 def _without_discriminators(node: Any) -> Any:

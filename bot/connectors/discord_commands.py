@@ -1,0 +1,41 @@
+"""The commands, context menus and buttons that Discord shows. What they do stands in ``bot.commands``."""
+
+from __future__ import annotations
+
+from discord import app_commands
+
+from bot.commands.help import COMMANDS, help_text
+from bot.commands.why import why
+from bot.connectors.discord_admin_commands import AdminCommands
+from bot.connectors.discord_answers import Interaction, asking, on_error
+from bot.connectors.discord_buttons import ReplyButton
+from bot.connectors.discord_character_commands import CharacterCommands, LoreCommands
+from bot.connectors.discord_chat_commands import MENUS, ChatCommands
+from bot.connectors.discord_client import DiscordClient
+from bot.connectors.discord_people_commands import MemoryCommands, PrivacyButton, PrivacyCommands
+
+
+def add_commands(client: DiscordClient) -> None:
+    """Everything that ``troupe discord sync`` registers."""
+    tree = client.tree
+    for group in (CharacterCommands(), ChatCommands(), MemoryCommands(), PrivacyCommands(), LoreCommands(), AdminCommands()):
+        tree.add_command(group)
+    tree.add_command(why_command)
+    tree.add_command(help_command)
+    for name, callback in MENUS.items():
+        tree.add_command(app_commands.ContextMenu(name=name, callback=callback))
+    tree.error(on_error)
+    client.add_dynamic_items(ReplyButton, PrivacyButton)
+
+
+@app_commands.command(name="why", description=COMMANDS["why"].words)
+async def why_command(interaction: Interaction) -> None:
+    async with asking(interaction) as asked:
+        await asked.answer(str(await why(asked.desk, asked.caller)))
+
+
+@app_commands.command(name="help", description=COMMANDS["help"].words)
+@app_commands.describe(command="Only what begins with this word")
+async def help_command(interaction: Interaction, command: str = "") -> None:
+    async with asking(interaction) as asked:
+        await asked.answer(help_text(asked.caller, command))
