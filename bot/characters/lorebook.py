@@ -24,11 +24,13 @@ Role = Literal["system", "user", "assistant"]
 SCAN_DEPTH = 4  # messages looked at when the book does not say
 RECURSION_ROUNDS = 3  # how often found lore may bring up more lore
 SCANNED_CHARACTERS = 20_000  # the newest so many; a message of a platform has at most 4096
+OCCURRENCES = 100  # of one key inside other words, before it counts as not there
 KEYS_PER_ENTRY = 64
-PATTERNS_PER_BOOK = 64  # entries with more are left out
-PATTERN_SCANNED_CHARACTERS = 4000
+KEYS_PER_BOOK = 5000
+PATTERNS_PER_BOOK = 32  # entries with more are left out
+PATTERN_SCANNED_CHARACTERS = 2000
 PATTERN_CHARACTERS = 300
-PATTERN_MEMORY_BYTES = 1 << 20  # RE2 refuses a pattern that would need more
+PATTERN_MEMORY_BYTES = 1 << 17  # RE2 refuses a pattern that would need more
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,13 +158,15 @@ def _triggered(book: Book, scene: Scene) -> list[Entry]:
 
 
 class _Heard:
-    """A text to look into; its folded form is made once for all the keys that want it."""
+    """A text to look into, as it is and folded: made once for all the keys that want it."""
 
-    __slots__ = ("folded", "text")
+    __slots__ = ("folded", "folded_words", "text", "words")
 
     def __init__(self, text: str) -> None:
         self.text = mended(text)
         self.folded = self.text.casefold()
+        self.words = frozenset(_WORD.findall(self.text))
+        self.folded_words = frozenset(_WORD.findall(self.folded))
 
 
 def _depth(entry: Entry, book: Book) -> int:
@@ -214,43 +218,37 @@ def _key_matches(entry: Entry, key: str, heard: _Heard) -> bool:
         return _pattern_matches(slashed.group(1), heard.text, case_sensitive="i" not in slashed.group(2))
     if entry.use_regex:
         return _pattern_matches(key, heard.text, case_sensitive=entry.case_sensitive)
-    if entry.case_sensitive:
-        return _contains(heard.text, key.strip(), whole_words=entry.whole_words)
-    return _contains(heard.folded, key.casefold().strip(), whole_words=entry.whole_words)
+    text, words, key = (heard.text, heard.words, key) if entry.case_sensitive else (heard.folded, heard.folded_words, key.casefold())
+    key = key.strip()
+    if not key or not entry.whole_words:
+        return bool(key) and key in text
+    if _WORD.fullmatch(key):
+        return key in words
+    return _stands_alone(text, key)
 
 
-def _contains(text: str, key: str, *, whole_words: bool) -> bool:
-    """Whether the key stands in the text; as a whole word, except at the ends where it is written without blanks (CJK)."""
-    if not key:
-        return False
+def _stands_alone(text: str, key: str) -> bool:
+    """Whether a phrase stands in the text and no word goes on at its ends; where words are written without blanks (CJK) it may."""
     at = text.find(key)
-    if not whole_words:
-        return at >= 0
-    while at >= 0:
+    for _ in range(OCCURRENCES):
+        if at < 0:
+            return False
         end = at + len(key)
         opens = at == 0 or not (_in_word(key[0]) and _in_word(text[at - 1]))
         closes = end == len(text) or not (_in_word(key[-1]) and _in_word(text[end]))
         if opens and closes:
             return True
         at = text.find(key, at + 1)
-    return False
+    return False  # inside other words only, as far as we looked
+
+
+# Han, kana, Thai, Lao, Burmese, Khmer: words are not parted by blanks, so a key may stand inside.
+_UNPARTED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_WORD = re.compile(rf"[^\W{_UNPARTED}]+")
 
 
 def _in_word(character: str) -> bool:
-    return (character.isalnum() or character == "_") and not _written_without_blanks(character)
-
-
-def _written_without_blanks(character: str) -> bool:
-    """Han, kana, Thai, Lao, Khmer, Burmese: words are not parted by blanks, so a key may stand inside."""
-    return (
-        "\u3040" <= character <= "\u30ff"
-        or "\u3400" <= character <= "\u9fff"
-        or "\uf900" <= character <= "\ufaff"
-        or "\u0e00" <= character <= "\u0eff"
-        or "\u1000" <= character <= "\u109f"
-        or "\u1780" <= character <= "\u17ff"
-        or "\U00020000" <= character <= "\U0003ffff"
-    )
+    return _WORD.match(character) is not None
 
 
 def _pattern_matches(pattern: str, text: str, *, case_sensitive: bool) -> bool:
@@ -301,13 +299,16 @@ def parse_book(raw: object, where: str, limits: CharacterSettings) -> tuple[Book
     warnings: list[str] = []
     entries: list[Entry] = []
     ids: set[str] = set()
-    patterns = 0
+    keys = patterns = 0
     for number, item in enumerate(listed):
         try:
             entry = _entry(item, number, ids, f"{where}.entries[{number}]")
         except CardError as error:
             warnings.append(f"left out: {error}")
             continue
+        keys += len(entry.keys) + len(entry.secondary_keys)
+        if keys > KEYS_PER_BOOK:
+            raise CardError(f"{where} has more than {KEYS_PER_BOOK} keys, which is the limit")
         patterns += _patterns(entry)
         if patterns > PATTERNS_PER_BOOK and _patterns(entry):
             warnings.append(f"left out: {where}.entries[{number}].keys: the book has more than {PATTERNS_PER_BOOK} patterns")
