@@ -84,9 +84,10 @@ class Gate:
 
     def once(self, what: str, seconds: float) -> bool:
         """Whether ``what`` may be done now; if so, not again before ``seconds`` are over."""
-        if self._clock() < self._told.get(what, self._clock()):
+        now = self._clock()
+        if now < self._told.get(what, now):
             return False
-        _put(self._told, what, self._clock() + seconds)
+        _put(self._told, what, now + seconds)
         return True
 
     async def reload(self) -> None:
