@@ -197,8 +197,7 @@ class Cast:
 
     def taken(self, scope: str, name: str, *, but: str = "") -> Character | None:
         """Who in this scope already goes by a name that a reader could take for ``name``; ``but`` is an id that may."""
-        wanted = skeleton(name)
-        return next((c for c in self._index(scope).seen if c.id != but and wanted in (skeleton(c.name), skeleton(c.card.char))), None)
+        return next((c for c in self._index(scope).alike(name) if c.id != but), None)
 
     def _index(self, scope: str) -> _Index:
         index = self._indexes.get(scope)
@@ -215,19 +214,23 @@ class _Index:
         self.seen = seen
         self._exact: dict[str, Character] = {}
         self._words: dict[str, list[Character]] = {}
-        self._skeletons: dict[str, Character] = {}
+        self._skeletons: dict[str, list[Character]] = {}
         for character in seen:
             names = dict.fromkeys((character.name, character.card.char))
             for name in (character.id, character.slug, *names):
                 self._exact.setdefault(fold_name(name), character)
             for name in names:
-                self._skeletons.setdefault(skeleton(name), character)
+                self._skeletons.setdefault(skeleton(name), []).append(character)
             for word in {word for name in names for word in fold_name(name).split()}:
                 self._words.setdefault(word, []).append(character)
 
+    def alike(self, name: str) -> list[Character]:
+        """Whose name a reader could take for this one."""
+        return self._skeletons.get(skeleton(name[:200]) or "\0", [])
+
     def find(self, name: str) -> Character:
         asked = fold_name(name[:200])
-        found = self._exact.get(asked) or self._skeletons.get(skeleton(name[:200]) or "\0")
+        found = self._exact.get(asked) or next(iter(self.alike(name)), None)
         if found is not None:
             return found
         by_word = self._words.get(asked, [])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import unicodedata
+from functools import lru_cache
 
 from bot.errors import CardError
 
@@ -89,6 +90,7 @@ def name_warnings(name: str, where: str) -> tuple[str, ...]:
     return (f"{where} contains {inside[0]!r}; Discord has refused such names, and {name} would then speak under the bot's own name",)
 
 
+@lru_cache(maxsize=8192)
 def fold_name(name: str) -> str:
     """A name for looking up: case, accents, width, hyphens and blanks do not count."""
     spread = unicodedata.normalize("NFKD", name).casefold()
@@ -96,6 +98,7 @@ def fold_name(name: str) -> str:
     return " ".join(re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", kept))) or kept.strip()
 
 
+@lru_cache(maxsize=8192)
 def skeleton(name: str) -> str:
     """A name for asking whether two names could be taken for each other: look-alike letters are one letter."""
     shown = "".join(c for c in name if c not in _INVISIBLE and unicodedata.category(c) not in _UNSHOWN_CATEGORIES)
@@ -123,7 +126,9 @@ def slugify(name: str) -> str:
 
 def is_slug(text: str) -> bool:
     """Whether this may be a slug: it becomes a folder's name, so it can never lead out of one."""
-    return len(text) <= SLUG_CHARACTERS and re.fullmatch(r"[^\W_]+(?:-[^\W_]+)*", text) is not None and text == text.lower()
+    return (
+        len(text) <= SLUG_CHARACTERS and re.fullmatch(r"[^\W_]+(?:-[^\W_]+)*", text) is not None and text in (text.lower(), text.casefold())
+    )
 
 
 def _short_hash(name: str) -> str:
