@@ -29,6 +29,7 @@ class Company:
         self._cast = house
         self._store = store
         self._portraits = portraits
+        self._files: dict[tuple[str, str], tuple[int, Path | None]] = {}  # (scope, slug) -> revision, portrait
         self._choosing = asyncio.Lock()
         self._refreshing = asyncio.Lock()
         self.limits = settings
@@ -46,16 +47,25 @@ class Company:
         """
         async with self._refreshing:
             records = await self._store.characters()
-            self._cast = await asyncio.to_thread(self._with, records)
+            self._files = {(record.scope, record.slug): await self._portrait(record) for record in records}
+            mappings = [self._mapping(record) for record in records]
+            self._cast = await asyncio.to_thread(self._cast.with_registered, mappings, self.limits)
 
-    def _with(self, records: Sequence[CharacterRecord]) -> Cast:
+    async def _portrait(self, record: CharacterRecord) -> tuple[int, Path | None]:
+        """The revision and its picture's file; only a new revision's picture is read from the store."""
+        known = self._files.get((record.scope, record.slug))
+        if known is not None and known[0] == record.revision:
+            return known
+        whole = await self._store.character(record.scope, record.slug)
+        if whole is None or whole.portrait is None:
+            return record.revision, None
         try:
-            return self._cast.with_registered([self._mapping(record) for record in records], self.limits)
+            return record.revision, await asyncio.to_thread(_as_file, whole.portrait, self._portraits)
         except OSError as error:
             raise StoreError(f"{self._portraits}: cannot be written ({error.strerror}); give this user the right to write it") from error
 
     def _mapping(self, record: CharacterRecord) -> Mapping[str, Any]:
-        portrait = None if record.portrait is None else _as_file(record.portrait, self._portraits)
+        portrait = self._files[record.scope, record.slug][1]
         return {"scope": record.scope, "slug": record.slug, "card": record.card, "lines": record.lines, "portrait": portrait}
 
     def seen_in(self, channel: ChannelKey) -> Sequence[Character]:

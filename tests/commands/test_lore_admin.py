@@ -127,7 +127,7 @@ async def test_a_channel_may_be_quiet_until_somebody_is_called(house, as_, port)
 
     assert dict(await admin.channel(house.desk, as_("moderator"), always_answer=False, cascade=0)) == {"always_answer": False, "cascade": 0}
     assert await replies_to("Fine weather.") == 0  # Bo speaks when spoken to
-    assert await replies_to("Bo, are you there?") == 1
+    assert await replies_to("Bo Reed, are you there?") == 1
     with pytest.raises(CommandRefused, match="from 0 to 10"):
         await admin.channel(house.desk, as_("moderator"), cascade=11)
 

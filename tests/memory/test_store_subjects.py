@@ -1,6 +1,7 @@
 """Channels, people, registered characters, facts and recaps."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -78,8 +79,9 @@ async def test_a_registered_character_comes_back_whole(store):
 
     made = await store.save_character(GUILD, "zoe", name="Zoë", card=card, lines=lines, portrait=b"\x89PNG\x00", by=ADA.id)
 
-    (read,) = await store.characters(GUILD)
-    assert read == made
+    (listed,) = await store.characters(GUILD)
+    read = await store.character(GUILD, "zoe")
+    assert read == made and listed == replace(made, portrait=None)
     assert read.card["data"] == {"name": "Zoë \ufffd", "extensions": {"x": [1, 2.5, None, {"深": "い"}]}}
     assert (read.lines, read.portrait, read.creator, read.revision) == (lines, b"\x89PNG\x00", ADA.id, 1)
     assert await store.characters("discord:2") == []
