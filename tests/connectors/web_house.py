@@ -20,7 +20,7 @@ from bot.house import House, open_house
 from tests.engine.tiny_model import write_tiny_model
 from tests.house import HERE, settings
 
-PATIENCE_SECONDS = 60.0  # how long a wait may take before the test says what it waited for
+PATIENCE_SECONDS = 180.0  # how long a wait may take before the test says what it waited for
 LONG_REPLY = 3000  # tokens: some seconds of the tiny model, so that there is time to interrupt it
 CHANT = "Ahoy,friends "
 

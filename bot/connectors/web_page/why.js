@@ -24,4 +24,5 @@ export function showWhy(why) {
       ...fact("Ended", { stop: "when it had said it", length: "at the longest a reply may be", cancelled: "when somebody said stop" }[why.finish_reason] ?? why.finish_reason),
       ...fact("Character", `revision ${why.revision}, prompt version ${why.prompt_version}, seed ${why.seed}`)));
   $("why-dialog").showModal();
+  $("why-dialog").scrollTop = 0; // it would begin at its button
 }
