@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.characters.cast import Character
 from bot.commands.why import Explanation
-from bot.messages import Person, Turn
+from bot.messages import Turn
 
 
 def character_shape(character: Character, *, awake: bool, visitor: str) -> dict[str, Any]:
@@ -42,10 +42,6 @@ def turn_shape(turn: Turn, slug: str | None) -> dict[str, Any]:
 def badge(person_id: str) -> str:
     """How others tell a person apart. The id itself is what a browser shows to be that person, so it is not told."""
     return hashlib.sha256(person_id.encode("utf-8", "surrogatepass")).hexdigest()[:12]
-
-
-def badge_of(person: Person) -> str:
-    return badge(person.id)
 
 
 def explanation_shape(explanation: Explanation) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 // What was said and is being said, as rows of the page.
 
-import { $, el, icon, portrait, setWords } from "./dom.js";
+import { el, icon, portrait, setWords } from "./dom.js";
 
 const TOGETHER_MS = 5 * 60_000; // words that follow within this time stand under one name
 const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
