@@ -57,7 +57,7 @@ async def open_house(config: Config) -> AsyncIterator[House]:
             stage = Stage(config.sessions, config.retrieval, store, engine, renderer, Exemplars())
             router = Router(stage, company)
             try:
-                yield House(config, Desk(company, router, store, engine, renderer), stage)
+                yield House(config, Desk(company, router, store, engine, renderer, config.paths.models), stage)
             finally:
                 await router.close()
         finally:

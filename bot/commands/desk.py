@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from bot.characters.prompt import PromptRenderer
 from bot.errors import CommandRefused
@@ -21,6 +22,7 @@ class Desk:
     store: Store
     engine: Engine
     renderer: PromptRenderer
+    models: Path  # the folder of models
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
-"""Lore of registered characters, blocks, quotas and a channel's own settings."""
+"""Lore of registered characters, blocks, quotas, a channel's own settings, and the model that is served."""
 
 import asyncio
+import shutil
 
 import pytest
 
-from bot.commands import admin, character, lore, registering
+from bot.commands import admin, character, lore, model, registering
 from bot.errors import CommandRefused
 from bot.messages import ChannelKey
 from tests.commands.conftest import ANNA, BEN, GUILD, OTHER
@@ -139,3 +140,17 @@ async def test_status_tells_moderators_of_their_place_and_operators_of_the_house
 
     assert moderators.store is None and "tiny" in str(moderators) and moderators.characters == 2
     assert operators.store.people == 1 and "turns 2 answered" in str(operators)
+
+
+async def test_an_operator_chooses_the_model_of_the_next_start_and_goes_back(house, config, as_, tiny_model):
+    config.paths.models.mkdir(exist_ok=True)
+    shutil.copy(tiny_model, config.paths.models / "second.gguf")
+
+    assert "second" in await model.use(house.desk, as_("operator"), "second")
+    status = await model.status(house.desk, as_("operator"))
+    assert (status.next, status.known) == ("second", ("second", "starter"))
+    assert "From the next start on it is second." in str(status)
+    assert "starter" in await model.rollback(house.desk, as_("operator"))
+    for wrong in ("third", "../second", ""):
+        with pytest.raises(CommandRefused, match="no model called"):
+            await model.use(house.desk, as_("operator"), wrong)

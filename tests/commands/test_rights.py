@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from bot.commands import admin, character, chat, lore, memory, privacy, registering
+from bot.commands import admin, character, chat, lore, memory, model, privacy, registering
 from bot.commands.desk import MADE_UP
 from bot.commands.help import COMMANDS, help_text
 from bot.errors import BotError, CharacterNotFound, CommandRefused
@@ -66,6 +66,9 @@ OPERATORS = {
     "allow everywhere": lambda desk, who: admin.allow(desk, who, "user", "777", everywhere=True),
     "status of another": lambda desk, who: privacy.status(desk, who, BEN.id),
     "export of another": lambda desk, who: privacy.export(desk, who, BEN.id),
+    "model status": lambda desk, who: model.status(desk, who),
+    "model use": lambda desk, who: model.use(desk, who, "nothing"),
+    "model rollback": lambda desk, who: model.rollback(desk, who),
     "forget another": lambda desk, who: privacy.forget(desk, who, BEN.id),
 }
 NEEDED = {"member": EVERYBODY, "moderator": MODERATORS, "operator": OPERATORS}
