@@ -136,6 +136,28 @@ class DiscordSettings(Section):
     shard_ids: tuple[int, ...] = ()
 
 
+class TelegramSettings(Section):
+    """Joins when the variable that ``token_env`` names is set."""
+
+    token_env: str = "TELEGRAM_BOT_TOKEN"
+    api_base: str = "https://api.telegram.org/bot"
+    file_base: str = "https://api.telegram.org/file/bot"
+    bots: dict[str, str] = {}
+    chats: tuple[int, ...] = ()
+    people: tuple[int, ...] = ()
+    operators: tuple[int, ...] = ()
+    character: str = ""
+    private_streaming: Literal["draft", "edit", "none"] = "draft"
+    group_streaming: Literal["edit", "none"] = "none"
+    edit_seconds: float = Field(1.5, ge=1)
+    buttons: bool = True
+    topics: Literal["shared", "character"] = "shared"
+    webhook_url: str = ""
+    webhook_host: str = "127.0.0.1"
+    webhook_port: int = Field(8443, ge=0, le=65535)
+    webhook_secret_env: str = "TELEGRAM_WEBHOOK_SECRET"
+
+
 class LogSettings(Section):
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
@@ -149,6 +171,7 @@ class Config(Section):
     characters: CharacterSettings = CharacterSettings()
     web: WebSettings = WebSettings()
     discord: DiscordSettings = DiscordSettings()
+    telegram: TelegramSettings = TelegramSettings()
     log: LogSettings = LogSettings()
 
 

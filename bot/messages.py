@@ -10,7 +10,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 HOUSE = "house"  # the scope of characters that are seen everywhere
 
@@ -80,6 +80,7 @@ class Limits:
     units: Literal["characters", "utf16"] = "characters"
     length: int = 4000
     edit_seconds: float | None = 0.0  # at most one edit per so many seconds; None: replies are not streamed
+    previews: bool = False  # a growing reply is shown as a preview (see ``Previewing``), and sent when it is whole
 
 
 class Channel(Protocol):
@@ -106,6 +107,15 @@ class Channel(Protocol):
 
     async def notice(self, text: str) -> None:
         """Say something as Troupe itself, not as a character. Must not raise: the channel may be what broke."""
+        ...
+
+
+@runtime_checkable
+class Previewing(Protocol):
+    """A channel that shows what is being written before there is a message. Its ``limits`` say when it does."""
+
+    async def preview(self, character: Face, text: str) -> None:
+        """Show what there is so far. It vanishes by itself; ``open`` sends the message."""
         ...
 
 

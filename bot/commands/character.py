@@ -60,3 +60,18 @@ async def sleep(desk: Desk, caller: Caller, name: str) -> Character:
     if not await desk.company.sleep(caller.channel, character):
         raise CommandRefused(f"{character.name} is not in this channel.")
     return character
+
+
+async def choose(desk: Desk, caller: Caller, name: str) -> CharacterInfo:
+    """In a conversation of one person with one character: this one from now on, whoever it was before.
+
+    Raises:
+        CharacterNotFound
+        CommandRefused: the place is not for it.
+    """
+    await heard_only(desk, caller)
+    character = desk.company.find(caller.channel, name)
+    if not await desk.company.allowed(caller.channel, [character]):
+        raise CommandRefused(f"{character.name} is for adults, and appears only in places that are marked so.")
+    await desk.store.set_awake(caller.channel, [character.id])
+    return CharacterInfo(character, True, character.greeting(caller.person.name))

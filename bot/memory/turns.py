@@ -188,8 +188,11 @@ class Turns(Part):
         return await (self._database.read(work) if stale_after_seconds is None else self._database.write(work))
 
     async def edit_turn(self, channel: ChannelKey, message_id: str, text: str) -> bool:
-        """Somebody changed a message. What a character had said at first stays with the reply. False: no such turn."""
-        here = and_(_turns.c.channel == channel, _turns.c.message_id == message_id)
+        """Somebody changed a message. What a character had said at first stays with the reply.
+
+        False: no such turn, or one whose words are not kept (they were erased, or their author wants it so).
+        """
+        here = and_(_turns.c.channel == channel, _turns.c.message_id == message_id, _turns.c.text != "")
         statement = update(_turns).where(here).values(text=text, edited_at=self._now())
         return await self._database.write(lambda c: c.execute(statement).rowcount > 0)
 

@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Literal
 
 from bot.characters.cast import Character
@@ -73,6 +74,8 @@ class Router:
     async def hear(self, incoming: Incoming) -> asyncio.Future[list[Reply]] | None:
         """Store a message and queue it. None: it was seen before or its author is not heard here, and nothing more happens.
 
+        Nothing more happens either with a message from before a long standstill: it is remembered, and not answered.
+
         The future gives the replies when the turn is over; nobody has to await it.
 
         Raises:
@@ -80,13 +83,16 @@ class Router:
             StoreError: it could not be stored, so it will not be answered: the platform should send it again.
         """
         self._check(incoming.text)
-        if not await self.gate.admit(incoming):
+        late = (datetime.now(UTC) - incoming.sent_at).total_seconds() > self._stage.settings.stale_minutes * 60
+        if late and await self.gate.blocked(incoming.author, incoming.channel, incoming.roles):
+            return None
+        if not late and not await self.gate.admit(incoming):  # a backlog is no flood
             return None
         awake = await self._company.awake(incoming.channel)
         present = {c.id for c in awake} | {m for m in incoming.mentions if self._company.by_id(m) is not None}
         kept = await self._stage.store.consented(incoming.author.id, "remember")
-        turn = await self._stage.store.remember(incoming, sorted(present), keep_words=kept)
-        if turn is None:
+        turn = await self._stage.store.remember(incoming, sorted(present), "stale" if late else "heard", keep_words=kept)
+        if turn is None or late:
             return None
         done = _watched()
         await self._post(

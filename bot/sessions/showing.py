@@ -11,13 +11,13 @@ import time
 from collections.abc import Awaitable, Callable
 
 from bot.errors import ConnectorError, RateLimited
-from bot.messages import Channel, Face
+from bot.messages import Channel, Face, Previewing
 from bot.sessions.split_reply import split_reply
 
 log = logging.getLogger(__name__)
 
 FIRST_WORDS = 12  # characters: a message that opens with half a word helps nobody
-LONGEST_WAIT_SECONDS = 60.0
+LONGEST_WAIT_SECONDS = 300.0  # Telegram has asked for four minutes; only this channel waits
 TRIES = 4
 
 
@@ -42,7 +42,10 @@ class Showing:
         if pause is None or len(text) < FIRST_WORDS or time.monotonic() < self._next_edit:
             return
         try:
-            await self._bring_to(text)
+            if not self._sent and self._port.limits.previews and isinstance(self._port, Previewing):
+                await self._port.preview(self._face, text)
+            else:
+                await self._bring_to(text)
             self._next_edit = time.monotonic() + pause
         except RateLimited as error:
             self._next_edit = time.monotonic() + error.retry_after_seconds
