@@ -61,12 +61,6 @@ def channel_id_of(key: ChannelKey) -> int:
     return int(last)
 
 
-def last_message(place: Place) -> int:
-    """The id of the newest message that we know of; 0 where none is known (direct chats do not say)."""
-    known: int | None = getattr(place, "last_message_id", None)
-    return known or 0
-
-
 def person_of(user: discord.abc.User) -> Person:
     return Person(f"discord:{user.id}", " ".join(user.display_name.split()) or str(user.id))
 

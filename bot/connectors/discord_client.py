@@ -93,10 +93,10 @@ class DiscordClient(discord.AutoShardedClient):
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """Once every server is there, nobody needs to wait for ``on_ready``, which comes two seconds later."""
-        if self.greeted.is_set() or len(self.shards) < len(self.shard_ids or range(self.shard_count or 1)):
-            return
-        if not any(g.unavailable for g in self.guilds):
-            self.greeted.set()
+        if not self.greeted.is_set() and len(self.shards) >= len(self.shard_ids or range(self.shard_count or 1)):
+            if not any(g.unavailable for g in self.guilds):
+                self.greeted.set()
+        await self._heard(self.hearing.there(guild.id), "presence in a server")
 
     async def on_ready(self) -> None:
         """Comes again after each new session."""
@@ -134,7 +134,7 @@ class DiscordClient(discord.AutoShardedClient):
         await self._heard(self.hearing.left(guild.id), "removal from a server")
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
-        await self._heard(self.hearing.joined(guild.id), "invitation")
+        await self._heard(self.hearing.there(guild.id), "invitation")
 
     async def _gone(self, channel: discord.abc.GuildChannel) -> None:
         key = key_of(channel)

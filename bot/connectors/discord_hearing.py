@@ -66,6 +66,7 @@ class Hearing:
         key = key_of(message.channel)
         if key is None or not self._concerns(message):
             return
+        self._line.presence.heard(message.channel.id, message.id)
         async with self._turn(key):
             await self._catch_up(key)
             await self._hear(key, message)
@@ -253,8 +254,11 @@ class Hearing:
         for each in await self._desk.store.channels_read("discord", within=server):
             await self._desk.router.stop(each)
 
-    async def joined(self, guild_id: int) -> None:
-        await self._desk.store.change_channel_settings(ChannelKey("discord", str(guild_id)), {LEFT_AT: None})
+    async def there(self, guild_id: int) -> None:
+        """We are in a server: invited again, perhaps, after we had left it."""
+        server = ChannelKey("discord", str(guild_id))
+        if LEFT_AT in await self._desk.store.channel_settings(server):
+            await self._desk.store.change_channel_settings(server, {LEFT_AT: None})
 
     async def _key(self, guild_id: int | None, channel_id: int) -> ChannelKey | None:
         """The key of a channel of which an event gives only the ids; a thread that sleeps is asked for."""

@@ -11,7 +11,7 @@ from typing import Protocol
 import discord
 
 from bot.config import DiscordSettings
-from bot.connectors.discord_border import NOBODY, UNREACHABLE, Place, last_message, refusals, speakable
+from bot.connectors.discord_border import NOBODY, UNREACHABLE, Place, refusals, speakable
 from bot.connectors.discord_presence import Presence
 from bot.errors import ConnectorError
 from bot.messages import ChannelKey, Face, Limits
@@ -54,7 +54,7 @@ class DiscordPort:
         with refusals(str(self._key)):
             place, presence = await self._door.place(self._key)
             spoken = speakable(text, self._settings.links)
-            return str(await presence.speak(place, character, spoken, notice=self._notice(place), view=self._door.buttons()))
+            return str(await presence.speak(place, character, spoken, notice=self._notice(place, presence), view=self._door.buttons()))
 
     async def edit(self, sent_id: str, text: str) -> None:
         with refusals(str(self._key)):
@@ -105,10 +105,10 @@ class DiscordPort:
         except (ConnectorError, discord.DiscordException, *UNREACHABLE) as error:
             log.warning("a notice could not be shown channel=%s error=%s", self._key, type(error).__name__)
 
-    def _notice(self, place: Place) -> discord.Embed | None:
+    def _notice(self, place: Place, presence: Presence) -> discord.Embed | None:
         """Webhooks cannot reply: where others have spoken since, a small line says whom this answers."""
         asked = self._answering
-        if asked is None or last_message(place) in (0, asked.id):
+        if asked is None or not presence.spoken_since(place.id, asked.id):
             return None
         return discord.Embed().set_author(
             name=f"↪ {asked.author.display_name}"[:256], url=asked.jump_url, icon_url=asked.author.display_avatar.url

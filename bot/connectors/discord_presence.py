@@ -24,7 +24,6 @@ from bot.connectors.discord_border import (
     UNKNOWN_WEBHOOK,
     UNREACHABLE,
     Place,
-    last_message,
     prefixed,
 )
 from bot.connectors.discord_portraits import Portraits
@@ -72,6 +71,7 @@ class Presence:
         self._sent: OrderedDict[int, Sent] = OrderedDict()
         self._stand_ins: OrderedDict[int, int] = OrderedDict()  # the new id -> the id that the house knows
         self._taken_back: OrderedDict[int, None] = OrderedDict()
+        self._spoken: OrderedDict[int, int] = OrderedDict()  # channel -> the newest message of a person
         self._told: set[int] = set()
 
     async def portrait(self, face: Face) -> str | None:
@@ -82,7 +82,7 @@ class Presence:
 
     async def speak(self, place: Place, face: Face, text: str, *, notice: discord.Embed | None, view: discord.ui.View | None) -> int:
         """Send a message as ``face``; returns its id. It is there once, also where the network lost Discord's answer."""
-        before = last_message(place)
+        before = getattr(place, "last_message_id", None) or 0  # direct chats do not say
         for attempt in range(TRIES):
             try:
                 return await self._speak(place, face, text, notice, view)
@@ -193,6 +193,14 @@ class Presence:
     def original(self, message_id: int) -> int:
         """The id under which the house knows a message."""
         return self._stand_ins.get(message_id, message_id)
+
+    def heard(self, channel_id: int, message_id: int) -> None:
+        """A person has spoken."""
+        _put(self._spoken, channel_id, max(message_id, self._spoken.get(channel_id, 0)))
+
+    def spoken_since(self, channel_id: int, message_id: int) -> bool:
+        """Whether another person has spoken since."""
+        return self._spoken.get(channel_id, 0) > message_id
 
     def took_back(self, message_id: int) -> bool:
         """Whether we have deleted it ourselves."""

@@ -31,6 +31,7 @@ class EchoEngine:
     pause_seconds: float = 0.0  # between two pieces
     tail: str = ""  # what every reply ends with
     hold: asyncio.Event | None = None  # set it: replies wait after their first pieces
+    hold_from: int = 16  # characters said before that
     holding: asyncio.Event = field(default_factory=asyncio.Event)
     questions: list[dict[str, Any]] = field(default_factory=list)
 
@@ -43,12 +44,12 @@ class EchoEngine:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         for i in range(0, len(words), 16):
+            if i >= self.hold_from and self.hold is not None:
+                self.holding.set()
+                await self.hold.wait()
             await self._send(response, {"content": words[i : i + 16]}, None)
             if self.pause_seconds:
                 await asyncio.sleep(self.pause_seconds)
-            if i >= 16 and self.hold is not None:
-                self.holding.set()
-                await self.hold.wait()
         await self._send(response, {}, "stop")
         await response.write(b"data: [DONE]\n\n")
         return response
@@ -142,19 +143,21 @@ def world(discord: LoopbackDiscord) -> tuple[dict[str, Any], dict[str, Any], dic
     return guild, discord.world.add_channel(guild, "tavern"), anna, moderator
 
 
-def configured(data: Path, discord: LoopbackDiscord, echo: EchoEngine, **sections: dict[str, Any]) -> Config:
+def configured(data: Path, server: LoopbackDiscord, echo: EchoEngine, /, **sections: dict[str, Any]) -> Config:
     remote = {"base_url": echo.base_url, "model": "echo", "concurrent": 64}
     ours = {"engine": {"remote": remote}, **sections}
-    ours["discord"] = {"api_base": discord.api_base, "gateway_url": discord.gateway_url, **sections.get("discord", {})}
+    ours["discord"] = {"api_base": server.api_base, "gateway_url": server.gateway_url, **sections.get("discord", {})}
     ours["sessions"] = {"person_messages_per_minute": 0, "channel_messages_per_minute": 0, **sections.get("sessions", {})}
     return settings(data, data / "models", **ours)
 
 
 @asynccontextmanager
-async def troupe(config: Config, discord: LoopbackDiscord, *, connected: bool = True) -> AsyncIterator[tuple[House, DiscordChat]]:
+async def troupe(
+    config: Config, discord: LoopbackDiscord, *, connected: bool = True, token: str | None = None
+) -> AsyncIterator[tuple[House, DiscordChat]]:
     """The house with its Discord connector, as ``troupe run`` joins them."""
     async with open_house(config) as house:
-        chat = DiscordChat(config.discord, house.desk, discord.world.token)
+        chat = DiscordChat(config.discord, house.desk, token or discord.world.token)
         await chat.start()
         try:
             await house.router.take_up(chat.port)

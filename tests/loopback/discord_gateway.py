@@ -194,7 +194,7 @@ class Gateway:
 
     def _as_allowed(self, session: Session, event: str, data: dict[str, Any]) -> dict[str, Any] | None:
         """Without the intents a message does not come, or comes without its words."""
-        if event not in ("MESSAGE_CREATE", "MESSAGE_UPDATE"):
+        if event not in ("MESSAGE_CREATE", "MESSAGE_UPDATE") or "author" not in data:
             return data
         if not session.intents & (GUILD_MESSAGES if "guild_id" in data else DIRECT_MESSAGES):
             return None

@@ -152,7 +152,7 @@ class LoopbackDiscord:
     # ------------------------------------------------------------------ commands, buttons, forms
 
     async def slash(
-        self, channel: dict[str, Any], user: dict[str, Any], command: str, *, typing: str | None = None, **options: Any
+        self, channel: dict[str, Any], user: dict[str, Any], command: str, /, *, typing: str | None = None, **options: Any
     ) -> Interaction:
         """``/character wake`` with options. A pair (file name, bytes) is an attachment.
 
