@@ -20,8 +20,8 @@ _PRIME = (1 << 61) - 1
 
 
 def grams(text: str) -> frozenset[str]:
-    """The 3-grams of a text without case, punctuation and width."""
-    plain = " ".join(re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).casefold()))
+    """The 3-grams of a text without case, punctuation, spaces and width: commas come and go, in Chinese above all."""
+    plain = "".join(re.findall(r"[^\W_]+", unicodedata.normalize("NFKC", text).casefold()))
     padded = f" {plain} "
     return frozenset(padded[i : i + 3] for i in range(max(len(padded) - 2, 1)))
 

@@ -40,6 +40,11 @@ def fingerprint(path: Path) -> str:
     return digest.hexdigest()
 
 
+def is_first_process() -> bool:
+    """Whether this process writes: under ``accelerate launch`` several do the same work, and one speaks for all."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write beside, then rename: a reader sees the old file or the new one, a power cut included."""
     beside = path.with_name(f"{path.name}.partial")
@@ -135,7 +140,7 @@ def begin(folder: Path, stage: str, *, inputs: Mapping[str, Path | str], setting
         )
     stage_at_work = Stage(folder, identity, finished=bool(made), resumed=bool(begun) and not made)
     stage_at_work._minutes_before = float(begun.get("minutes", 0.0))
-    if not begun:
+    if not begun and is_first_process():
         write_json(folder / BEGUN, {**identity, "minutes": 0.0})
     return stage_at_work
 

@@ -6,6 +6,7 @@ Merged into 4-bit weights, most of a small adapter is rounded away: what is quan
 from __future__ import annotations
 
 import json
+import warnings
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any, Literal
@@ -50,7 +51,9 @@ def merge(tuned: Path, into: Path, settings: MergeSettings) -> Path:
     model = load_model(base)  # float32: deltas are added before anything is rounded
     before = {name: p.detach().clone() for name, p in model.named_parameters() if p.ndim == 2}
     try:
-        merged: Any = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload(safe_merge=True)
+        # peft uses names that transformers has renamed, and is told so.
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            merged: Any = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload(safe_merge=True)
     except (RuntimeError, ValueError, KeyError) as error:
         raise BaseRefused(f"{adapter} does not belong to {base.name}: {str(error).splitlines()[0][:300]}") from error
     changes = {name: float((p - before[name]).norm() / before[name].norm()) for name, p in merged.named_parameters() if name in before}

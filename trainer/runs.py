@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from trainer.errors import RunRefused
-from trainer.manifest import BEGUN, MANIFEST, read_json
+from trainer.manifest import BEGUN, MANIFEST, is_first_process, read_json
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 LOCK = "in-use.lock"
@@ -33,6 +33,10 @@ def working_in(folder: Path) -> Iterator[Path]:
         lock = (folder / LOCK).open("a")
     except OSError as error:
         raise RunRefused(f"{folder}: cannot be written to ({error.strerror}); choose another folder or free some space") from error
+    if not is_first_process():
+        lock.close()  # the first process of this launch holds it for all of them
+        yield folder
+        return
     with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -94,9 +94,9 @@ def tune(data: Path, into: Path, settings: TuneSettings) -> Path:
     if not watched:
         raise SourceRefused(f"{data / WATCH} is empty; hold out some exchanges, or early stop has nothing to look at")
     set_seed(settings.seed)
-    arguments = _arguments(into / CHECKPOINTS, settings, len(packs))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # trl's own use of names that transformers has renamed
+    # trl and peft use names that transformers has renamed, and are told so.
+    with warnings.catch_warnings(action="ignore", category=FutureWarning):
+        arguments = _arguments(into / CHECKPOINTS, settings, len(packs))
         trainer = _trainer(model, arguments, packs, watched, tokenizer, settings)
     resume = last_whole_checkpoint(into / CHECKPOINTS)
     steps = Steps(
