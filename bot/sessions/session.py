@@ -15,6 +15,7 @@ from bot.characters.lorebook import Scene as LoreScene
 from bot.characters.macros import fill_macros
 from bot.characters.prompt import PROMPT_VERSION, Budget, PromptRenderer, Rendered, Scene, Spoken
 from bot.config import RetrievalSettings, SessionSettings
+from bot.errors import ConnectorError, EngineError
 from bot.memory.store import Delivery, Store
 from bot.messages import Channel, ChannelKey, Engine, Piece, Reply, Sampling, Stamp, Turn
 from bot.retrieval.exemplars import Exemplars
@@ -134,14 +135,18 @@ class Session:
         others = _other_speakers(character, heard, company)
         said_before = {t.text.casefold().strip() for t in heard[-12:] if t.author_id == character.id}
         text, last = "", Piece("", "stop")
-        for attempt in range(1 + settings.retries):
-            sampling = replace(self._sampling(character), seed=(delivery.seed + attempt) % SEED_LIMIT)
-            text, last = await self._attempt(rendered, sampling, SpeakerGuard(names_of(character), others), showing, stop)
-            if stop.is_set() or (text and text.casefold().strip() not in said_before):
-                break
-            log.info("reply discarded channel=%s character=%s attempt=%d empty=%s", self._channel, character.id, attempt, not text)
+        try:
+            for attempt in range(1 + settings.retries):
+                sampling = replace(self._sampling(character), seed=(delivery.seed + attempt) % SEED_LIMIT)
+                text, last = await self._attempt(rendered, sampling, SpeakerGuard(names_of(character), others), showing, stop)
+                if stop.is_set() or (text and text.casefold().strip() not in said_before):
+                    break
+                log.info("reply discarded channel=%s character=%s attempt=%d empty=%s", self._channel, character.id, attempt, not text)
+        except EngineError:
+            await self._give_up(delivery, task, showing, "the engine failed")
+            raise
         if not text:
-            await store.fail(delivery, "stopped before the first word" if stop.is_set() else "the model gave no words")
+            await self._give_up(delivery, task, showing, "stopped before the first word" if stop.is_set() else "the model gave no words")
             if not stop.is_set():
                 await task.port.notice(f"({character.name} finds no words just now.)")
             return None
@@ -183,6 +188,14 @@ class Session:
         if delivery.sent_ids != showing.sent:  # this take needs fewer messages than the one before
             await store.shown_in(delivery, showing.sent)
         return Reply(character.face, text, stamp, turn.id, turn.message_id)
+
+    async def _give_up(self, delivery: Delivery, task: Task, showing: Showing, reason: str) -> None:
+        """Nothing came of it: what was shown so far goes, and the take before it, if there was one, comes back."""
+        try:
+            await showing.settle(task.over.text if task.over else "")
+        except ConnectorError as error:
+            log.info("half a reply stays in the channel channel=%s error=%s", self._channel, error)
+        await self._stage.store.fail(delivery, reason)
 
     async def _complete(self, delivery: Delivery, character: Character, task: Task) -> Reply | None:
         """A reply whose text is stored already: only what the channel has not seen is still to do."""

@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from bot.errors import ChannelGone, CommandRefused, PromptTooLong, RateLimited
+from bot.errors import ChannelGone, CommandRefused, EngineError, PromptTooLong, RateLimited
 from bot.messages import ChannelKey, Limits, Person
 from tests.house import ANNA, LOBBY, RecordingPort, open_test_house, said, settings
+from tests.loopback.openai_server import openai_server
 
 
 @pytest.fixture
@@ -213,6 +214,23 @@ async def test_a_full_inbox_says_so_once_and_goes_on(tmp_path, tiny_model):
         assert sum(bool(a) for a in answered) == 4
         assert len(port.notices) == 1
         await it_still_answers(house, port)
+
+
+async def test_half_a_reply_goes_when_the_engine_fails_in_the_middle(tmp_path):
+    """What was shown of it is taken back, the channel is told, and nothing of it is taken up after a restart."""
+    port = RecordingPort()
+    async with openai_server(behaviour="hang up") as server:
+        remote = {"base_url": server.base_url, "model": "m", "timeout_seconds": 5}
+        config = settings(tmp_path / "data", tmp_path / "gguf", engine={"remote": remote})
+        async with open_test_house(config) as house:
+            with pytest.raises(EngineError):
+                await answer(house, "Mara?", port)
+
+            assert port.messages == {}
+            assert len(port.notices) == 1
+            assert await house.desk.store.unfinished() == []
+            server.behaviour = "normal"
+            await it_still_answers(house, port)
 
 
 class BrokenPort(RecordingPort):
