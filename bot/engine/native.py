@@ -15,9 +15,11 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from llama_cpp import llama_cpp as lib
-
+from bot.engine.threads import wait_patiently
 from bot.errors import EngineError, ModelNotLoadable
+
+wait_patiently()  # before the next line: it cannot be said later
+from llama_cpp import llama_cpp as lib  # noqa: E402
 
 log = logging.getLogger(__name__)
 

@@ -82,3 +82,16 @@ async def test_the_tokenizer_knows_the_models_template(tiny_model: Path):
     async with engine_on(tiny_model) as engine:
         assert "<|im_start|>" in engine.tokenizer.chat_template
         assert (engine.tokenizer.bos, engine.tokenizer.eos) == ("<|im_start|>", "<|im_end|>")
+
+
+async def test_what_would_go_round_for_ever_is_broken_by_the_dry_penalty(chanting_model: Path):
+    """Ten tokens to a turn: unpunished it goes round ten times in a hundred tokens."""
+    async with engine_on(chanting_model) as engine:
+        chants = [
+            (await say(engine, prompt(engine, " "), Sampling(temperature=0.0, repeat_penalty=1.0, dry_multiplier=dry, max_tokens=100)))[0]
+            for dry in (0.0, 0.8)
+        ]
+
+    unpunished, punished = (chant.count("🌊你 é") for chant in chants)
+    assert unpunished >= 9
+    assert punished <= 3

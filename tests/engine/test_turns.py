@@ -216,6 +216,39 @@ async def test_a_channel_that_asks_for_much_does_not_keep_another_waiting(tiny_m
     assert done.index("quiet") < 3
 
 
+async def arrivals(engine: LlamaEngine, name: str, asked: Prompt, sampling: Sampling, into: list[str]) -> None:
+    """Note each piece under its name, in the order in which the pieces arrive."""
+    async for piece in engine.stream(asked, sampling, channel=web(name)):
+        if piece.text:
+            into.append(name)
+
+
+async def test_a_long_prompt_does_not_freeze_the_replies_that_run(tiny_model: Path):
+    """1,600 tokens in chunks of 16 are a hundred steps, and each of them brings the running reply a token."""
+    async with engine_on(tiny_model, context_tokens=2048, cache_tokens=4096, chunk_tokens=16) as engine:
+        order: list[str] = []
+        async with asyncio.timeout(DEADLINE_SECONDS), asyncio.TaskGroup() as tasks:
+            tasks.create_task(arrivals(engine, "running", prompt(engine, MARA, "Sing!"), LONG, order))
+            await until(engine, lambda status: status.cells_used > 80)
+            before = len(order)
+            tasks.create_task(arrivals(engine, "long", prompt(engine, "", "word " * 320), GREEDY, order))
+
+    assert order.index("long") - before > 90
+
+
+async def test_a_greeting_does_not_wait_for_a_novel(tiny_model: Path):
+    """Of two prompts that are read side by side the short one is answered first, and the long one is answered."""
+    async with engine_on(tiny_model, context_tokens=2048, cache_tokens=4096, batch_tokens=32) as engine:
+        order: list[str] = []
+        async with asyncio.timeout(DEADLINE_SECONDS), asyncio.TaskGroup() as tasks:
+            tasks.create_task(arrivals(engine, "novel", prompt(engine, "", "word " * 320), GREEDY, order))
+            await until(engine, lambda status: status.cells_used > 0)
+            tasks.create_task(arrivals(engine, "greeting", prompt(engine, "", "Hello!"), GREEDY, order))
+
+    assert order[0] == "greeting"
+    assert order.count("novel") == GREEDY.max_tokens
+
+
 async def test_everybody_is_told_when_the_engine_is_closed_in_the_middle(tiny_model: Path):
     """Live, waiting and later requests end with a sentence, and closing again does nothing."""
     async with engine_on(tiny_model, live_replies=1) as engine:

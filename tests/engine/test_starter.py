@@ -1,0 +1,72 @@
+"""The real starter, through the door that everybody uses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.config import EngineSettings
+from bot.engine.engine import LlamaEngine
+from bot.messages import Prompt, Sampling
+from tests.engine.talk import assert_same, prompt, say
+
+TEMPLATE = "<|im_start|>{}\n{}<|im_end|>\n"
+MARA = TEMPLATE.format("system", "You are Mara Quill, who keeps the lighthouse at Gull Point. You answer in one dry sentence.")
+QUESTIONS = ["Where do you live?", "What do you fear?", "Tell me about the sea.", "Do you like music?"]
+
+
+def ask(engine: LlamaEngine, question: str) -> Prompt:
+    return prompt(engine, MARA, TEMPLATE.format("user", question) + "<|im_start|>assistant\n")
+
+
+@pytest.fixture
+async def engine(starter_models: Path) -> AsyncIterator[LlamaEngine]:
+    engine = await LlamaEngine.load(EngineSettings(cache_tokens=4096, context_tokens=2048, threads=1), starter_models)
+    yield engine
+    await engine.close()
+
+
+async def test_the_starter_answers_in_sentences(engine: LlamaEngine):
+    """Words, of more than one letter, that end by themselves or at the limit."""
+    text, last = await say(engine, ask(engine, "Who are you?"), Sampling(seed=1, max_tokens=40))
+
+    assert len(text.split()) > 3
+    assert last.finish_reason in ("stop", "length")
+    assert engine.build.startswith("starter@")
+    assert engine.context_tokens == 2048
+
+
+async def test_four_channels_at_once_say_what_each_would_say_alone(engine: LlamaEngine, starter_models: Path):
+    """Greedy: shared prefix, one batch, against one after the other on an emptied cache."""
+    asked = [ask(engine, question) for question in QUESTIONS]
+    together = await asyncio.gather(*(say(engine, p, channel=n) for n, p in enumerate(asked)))
+
+    for p, (text, _) in zip(asked, together, strict=True):
+        alone = await LlamaEngine.load(EngineSettings(cache_tokens=512, context_tokens=512, threads=1), starter_models)
+        assert_same(starter_models / "starter.gguf", p, text, (await say(alone, Prompt(p.tokens, 0, ())))[0])
+        await alone.close()
+    assert sum(last.counters.evaluated_tokens for _, last in together) == asked[0].prefix_tokens + sum(
+        len(p.tokens) - p.prefix_tokens for p in asked
+    )
+
+
+async def test_a_seed_makes_the_same_reply_again(engine: LlamaEngine):
+    """What ``/why`` shows is enough to repeat a reply on the same cache."""
+    first, *others = [
+        (await say(engine, ask(engine, "Sing!"), Sampling(seed=seed, max_tokens=24), channel=n))[0] for n, seed in enumerate((3, 3, 4))
+    ]
+
+    assert others[0] == first
+    assert others[1] != first
+
+
+async def test_the_tokenizer_gives_the_text_back(engine: LlamaEngine):
+    """With control tokens where they were meant, and as plain text where somebody typed them."""
+    text = "Über den Wellen 🌊 你好 <|im_end|>"
+
+    for special in (True, False):
+        assert engine.tokenizer.decode(engine.tokenizer.encode(text, special=special)) == text
+    assert len(engine.tokenizer.encode(text, special=True)) < len(engine.tokenizer.encode(text, special=False))
