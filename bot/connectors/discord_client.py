@@ -93,9 +93,9 @@ class DiscordClient(discord.AutoShardedClient):
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """Once every server is there, nobody needs to wait for ``on_ready``, which comes two seconds later."""
-        if not self.greeted.is_set() and len(self.shards) >= len(self.shard_ids or range(self.shard_count or 1)):
-            if not any(g.unavailable for g in self.guilds):
-                self.greeted.set()
+        every_shard = len(self.shards) >= len(self.shard_ids or range(self.shard_count or 1))
+        if not self.greeted.is_set() and every_shard and not any(g.unavailable for g in self.guilds):
+            self.greeted.set()
         await self._heard(self.hearing.there(guild.id), "presence in a server")
 
     async def on_ready(self) -> None:

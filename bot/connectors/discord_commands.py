@@ -16,8 +16,13 @@ from bot.connectors.discord_people_commands import MemoryCommands, PrivacyButton
 
 
 def add_commands(client: DiscordClient) -> None:
+    """Everything that a connected client answers."""
+    add_commands_to(client.tree)
+    client.add_dynamic_items(ReplyButton, PrivacyButton)
+
+
+def add_commands_to(tree: app_commands.CommandTree[DiscordClient]) -> None:
     """Everything that ``troupe discord sync`` registers."""
-    tree = client.tree
     for group in (CharacterCommands(), ChatCommands(), MemoryCommands(), PrivacyCommands(), LoreCommands(), AdminCommands()):
         tree.add_command(group)
     tree.add_command(why_command)
@@ -25,7 +30,6 @@ def add_commands(client: DiscordClient) -> None:
     for name, callback in MENUS.items():
         tree.add_command(app_commands.ContextMenu(name=name, callback=callback))
     tree.error(on_error)
-    client.add_dynamic_items(ReplyButton, PrivacyButton)
 
 
 @app_commands.command(name="why", description=COMMANDS["why"].words)

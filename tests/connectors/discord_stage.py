@@ -6,7 +6,7 @@ So tests see which reply belongs to which message.
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -178,10 +178,21 @@ async def open_stage(data: Path, **sections: dict[str, Any]) -> AsyncIterator[St
         assert not discord.violations, "against Discord's own description: " + "; ".join(dict.fromkeys(discord.violations))
 
 
+async def eventually(check: Callable[[], Awaitable[Any]], what: str, seconds: float = 20) -> Any:
+    """Wait until something that the house knows is so."""
+    try:
+        async with asyncio.timeout(seconds):
+            while not (found := await check()):  # noqa: ASYNC110  the database tells nobody when it changes
+                await asyncio.sleep(0.01)
+            return found
+    except TimeoutError:
+        raise TimeoutError(f"{what} did not happen within {seconds:.0f} s") from None
+
+
 def take_number(message: dict[str, Any]) -> int:
     found = re.match(r"(?:\*\*.+?:\*\* )?Take (\d+)", message["content"])
     assert found is not None, message["content"]
     return int(found.group(1))
 
 
-__all__ = ["DiscordSettings", "Stage", "configured", "echo_engine", "open_stage", "take_number", "troupe", "world"]
+__all__ = ["DiscordSettings", "Stage", "configured", "echo_engine", "eventually", "open_stage", "take_number", "troupe", "world"]

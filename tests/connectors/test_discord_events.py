@@ -7,7 +7,7 @@ import pytest
 
 from bot.connectors.discord_hearing import LEFT_AT
 from bot.messages import ChannelKey
-from tests.connectors.discord_stage import configured, echo_engine, open_stage, troupe, world
+from tests.connectors.discord_stage import configured, echo_engine, eventually, open_stage, troupe, world
 from tests.loopback.discord_server import LoopbackDiscord
 
 
@@ -21,13 +21,12 @@ async def stage(tmp_path):
 async def remembered(stage, *texts, channel=None):
     """Wait until exactly this is remembered of what people said."""
     key = stage.key(channel or stage.tavern)
-    wanted = list(texts)
-    async with asyncio.timeout(20):
-        while True:
-            history = await stage.house.desk.store.history(key, None, limit=100)
-            if [t.text for t in history if not t.by_character] == wanted:
-                return history
-            await asyncio.sleep(0.01)
+
+    async def so():
+        history = await stage.house.desk.store.history(key, None, limit=100)
+        return [history] if [t.text for t in history if not t.by_character] == list(texts) else []
+
+    return (await eventually(so, f"remembering {texts}"))[0]
 
 
 async def test_an_edited_message_is_remembered_as_it_stands_now(stage):
@@ -58,9 +57,10 @@ async def test_a_characters_message_that_a_moderator_deletes_is_forgotten_too(st
 
     await stage.discord.delete(said)
 
-    async with asyncio.timeout(20):
-        while [t for t in await stage.turns(stage.tavern) if t.startswith("Mara")]:
-            await asyncio.sleep(0.01)
+    async def forgotten():
+        return not [t for t in await stage.turns(stage.tavern) if t.startswith("Mara")]
+
+    await eventually(forgotten, "the forgetting")
 
 
 async def test_messages_deleted_in_bulk_are_forgotten_all(stage):
@@ -86,9 +86,11 @@ async def test_a_deleted_channel_takes_its_threads_with_it(stage):
 
     await remembered(stage, channel=stage.tavern)
     await remembered(stage, channel=thread)
-    async with asyncio.timeout(20):
-        while await stage.house.desk.company.awake(stage.key(thread)):
-            await asyncio.sleep(0.01)
+
+    async def nobody_awake():
+        return not await stage.house.desk.company.awake(stage.key(thread))
+
+    await eventually(nobody_awake, "everybody's leaving")
 
 
 async def test_a_deleted_thread_leaves_its_channel_alone(stage):
@@ -110,19 +112,21 @@ async def test_leaving_a_server_is_noted_and_coming_back_clears_the_note(stage):
     store = stage.house.desk.store
     await stage.hear(stage.tavern, "before")
 
+    async def noted():
+        return LEFT_AT in await store.channel_settings(server)
+
+    async def cleared():
+        return not await noted()
+
     await stage.discord.leave(stage.guild)
-    async with asyncio.timeout(20):
-        while LEFT_AT not in await store.channel_settings(server):
-            await asyncio.sleep(0.01)
+    await eventually(noted, "the note")
     await remembered(stage, "before")
 
     stage.discord.world.guilds[stage.guild["id"]] = stage.guild
     again = stage.discord.world.guild_document(stage.guild["id"], [stage.discord.world.bot])
     del again["unavailable"]  # so it is for an invitation
     await stage.discord.gateway.dispatch("GUILD_CREATE", again, guild_id=stage.guild["id"])
-    async with asyncio.timeout(20):
-        while LEFT_AT in await store.channel_settings(server):
-            await asyncio.sleep(0.01)
+    await eventually(cleared, "the end of the note")
 
 
 @pytest.mark.parametrize("trouble", ["asked to reconnect", "connection broken", "session invalid but resumable"])

@@ -18,7 +18,19 @@ from aiohttp import web
 
 from tests.loopback.discord_gateway import Gateway
 from tests.loopback.discord_spec import Spec
-from tests.loopback.discord_world import ATTACH, DM, FORUM, HISTORY, MANAGE_WEBHOOKS, SEND, TEXT, Refused, World
+from tests.loopback.discord_world import (
+    ATTACH,
+    BOT_NEEDS,
+    DM,
+    FORUM,
+    HISTORY,
+    MANAGE_WEBHOOKS,
+    PUBLIC_THREAD,
+    SEND,
+    TEXT,
+    Refused,
+    World,
+)
 
 JSON = {"Content-Type": "application/json"}  # compared with == by discord.py: a charset would make it text
 LONGEST = 2000
@@ -187,6 +199,9 @@ class Rest:
             ("GET", "/applications/@me", self._application),
             ("GET", "/gateway/bot", self._gateway_bot),
             ("POST", "/users/@me/channels", self._open_dm),
+            ("GET", "/users/@me/guilds", self._guilds),
+            ("GET", "/guilds/{guild}", self._guild),
+            ("GET", "/guilds/{guild}/channels", self._guild_channels),
             ("GET", "/guilds/{guild}/members/{user}", self._member),
             ("GET", "/channels/{channel}", self._channel),
             ("GET", "/channels/{channel}/messages", self._history),
@@ -237,6 +252,21 @@ class Rest:
         if guild not in self._world.guilds or user not in self._world.users:
             raise Refused(404, 10007, "Unknown Member")
         return 200, self._world.member(guild, self._world.users[user])
+
+    async def _guilds(self, body: Any, files: Any, query: Any) -> tuple[int, Any]:
+        permissions = str(BOT_NEEDS)
+        return 200, [
+            {"id": g["id"], "name": g["name"], "icon": None, "banner": None, "owner": False, "permissions": permissions, "features": []}
+            for g in self._world.guilds.values()
+        ]
+
+    async def _guild(self, body: Any, files: Any, query: Any, guild: str) -> tuple[int, Any]:
+        if guild not in self._world.guilds:
+            raise Refused(404, 10004, "Unknown Guild")
+        return 200, self._world.guild_answer(guild)
+
+    async def _guild_channels(self, body: Any, files: Any, query: Any, guild: str) -> tuple[int, Any]:
+        return 200, [c for c in self._world.channels.values() if c.get("guild_id") == guild and c["type"] != PUBLIC_THREAD]
 
     # ------------------------------------------------------------------ channels and messages
 

@@ -216,6 +216,41 @@ class World:
             "afk_timeout": 300,
         }
 
+    def guild_answer(self, guild_id: str) -> dict[str, Any]:
+        """What ``GET /guilds/{id}`` answers."""
+        shared = self.guild_document(guild_id, [])
+        unset = (
+            "description",
+            "home_header",
+            "splash",
+            "discovery_splash",
+            "banner",
+            "application_id",
+            "afk_channel_id",
+            "widget_channel_id",
+            "rules_channel_id",
+            "safety_alerts_channel_id",
+            "public_updates_channel_id",
+            "vanity_url_code",
+            "max_presences",
+            "latest_onboarding_question_id",
+        )
+        left_out = ("unavailable", "member_count", "members", "channels", "threads", "presences", "voice_states", "large", "joined_at")
+        return {
+            **{key: value for key, value in shared.items() if key not in left_out},
+            **dict.fromkeys(unset),
+            "region": "deprecated",
+            "widget_enabled": False,
+            "max_members": 500000,
+            "max_stage_video_channel_users": 50,
+            "max_video_channel_users": 25,
+            "premium_subscription_count": 0,
+            "premium_progress_bar_enabled": False,
+            "owner": False,
+            "nsfw": False,
+            "incidents_data": None,
+        }
+
     # ------------------------------------------------------------------ messages
 
     def add_message(
