@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
 import warnings
 from argparse import ArgumentParser, Namespace
@@ -196,7 +197,8 @@ def _lora(settings: TuneSettings) -> LoraConfig:
 
 def _arguments(folder: Path, settings: TuneSettings, rows: int) -> SFTConfig:
     cuda = torch.cuda.is_available()
-    steps = max(rows * settings.epochs // settings.step_rows, 1)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # set by accelerate launch
+    steps = max(rows * settings.epochs // (settings.step_rows * processes), 1)
     every = max(steps // settings.watches, 1)
     return SFTConfig(
         output_dir=str(folder),
@@ -230,6 +232,7 @@ def _arguments(folder: Path, settings: TuneSettings, rows: int) -> SFTConfig:
         use_cpu=not cuda,
         dataloader_pin_memory=cuda,
         average_tokens_across_devices=True,
+        ddp_find_unused_parameters=False,
         logging_nan_inf_filter=False,
     )
 

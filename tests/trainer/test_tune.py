@@ -141,6 +141,32 @@ def test_a_run_killed_without_warning_ends_exactly_where_an_undisturbed_one_does
     assert steps == list(range(1, steps[-1] + 1))
 
 
+def test_two_processes_take_the_same_steps_as_one_with_twice_the_rows(tmp_path, data, tune_settings):
+    """What ``accelerate launch`` does on several GPUs: every step's loss is over the labels of all processes."""
+    alone = tune_settings.model_copy(update={"dropout": 0.0, "step_rows": 4})
+    together = alone.model_copy(update={"step_rows": 2})
+    script = tmp_path / "train.py"
+    script.write_text(TUNE)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+
+    tune(data, tmp_path / "alone", alone)
+    done = subprocess.run(
+        [*launch, str(data), str(tmp_path / "together"), together.model_dump_json()],
+        env={**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert losses(tmp_path / "together" / LOG)[:-1] == pytest.approx(losses(tmp_path / "alone" / LOG)[:-1], rel=2e-4)
+
+
+def losses(log):
+    """Of the steps; the last of two processes may hold a row twice, so that each of them has one."""
+    return [row["loss"] for line in log.read_text().splitlines() if "loss" in (row := json.loads(line))]
+
+
 def test_a_checkpoint_that_was_cut_off_is_passed_over(tmp_path):
     """A kill while a checkpoint is written leaves a folder without its last file."""
     whole, cut = tmp_path / "checkpoint-4", tmp_path / "checkpoint-8"
