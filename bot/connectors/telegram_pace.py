@@ -19,7 +19,9 @@ from telegram.ext import BaseRateLimiter
 Answer = bool | dict[str, Any] | list[dict[str, Any]]
 
 SECOND, MINUTE = 1.05, 60.5  # a little longer than Telegram's: calls do not travel equally fast
-PER_CHAT, PER_GROUP, OVERALL = 1, 20, 27
+PER_CHAT, PER_GROUP = 1, 20
+# Thirty a second for the whole bot, as 24 in an even flow: of thirty in one go, some arrive together with the next thirty.
+OVERALL, OVERALL_SECONDS = 3, 0.125
 LINES = 2000  # chats that are counted at once; who was quiet longest gives way
 RETRY_MARGIN_SECONDS = 0.1
 
@@ -60,7 +62,7 @@ class Pace(BaseRateLimiter[int]):
     def __init__(self, clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], Awaitable[None]] = asyncio.sleep) -> None:
         self._clock, self._sleep = clock, sleep
         self._lines: OrderedDict[str, _Line] = OrderedDict()
-        self._overall = _Window(OVERALL, SECOND)
+        self._overall = _Window(OVERALL, OVERALL_SECONDS)
         self._overall_turn = asyncio.Lock()
 
     async def initialize(self) -> None:

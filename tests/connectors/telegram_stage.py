@@ -1,5 +1,6 @@
 """A house with a Telegram beside it: real rooms, the real library, real sockets."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,8 +10,9 @@ from typing import Any
 from bot.config import Config
 from bot.connectors.telegram_chat import TelegramChat
 from bot.house import House, open_house
+from bot.messages import ChannelKey, Turn
 from tests.house import settings
-from tests.loopback.telegram_server import TOKEN, LoopbackTelegram
+from tests.loopback.telegram_server import PATIENCE_SECONDS, TOKEN, LoopbackTelegram
 from tests.loopback.telegram_world import Bot, Chat
 
 MARA_TOKEN = "4343:mara"
@@ -42,8 +44,6 @@ class Stage:
     async def wake(self, chat: Chat, *slugs: str, topic: int = 0) -> None:
         key = f"{chat.id}/{topic}" if topic else str(chat.id)
         ids = [f"house/{slug}" for slug in slugs]
-        from bot.messages import ChannelKey
-
         await self.house.desk.store.set_awake(ChannelKey("telegram", key), ids)
 
     async def answered(self, chat: Chat, messages: int) -> list[str]:
@@ -52,6 +52,15 @@ class Stage:
             lambda: shown if len(shown := self.telegram.shown(chat)) >= messages else None, f"{messages} messages"
         )
 
+    async def history(self, key: ChannelKey) -> list[Turn]:
+        """What was said, once everything that was heard is answered: a message is seen a moment before it is stored."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                now = await self.house.desk.store.status()
+                if not (now.turns.get("heard") or any(now.replies.get(state) for state in ("claimed", "opened", "final"))):
+                    return await self.house.desk.store.history(key, None, limit=60)
+                await asyncio.sleep(0.02)
+
     async def still_answers(self) -> None:
         """The end of every bad-input test."""
         before = len(self.telegram.shown(self.private))
@@ -59,20 +68,23 @@ class Stage:
         await self.answered(self.private, before + 1)
 
 
-def telegram_config(data: Path, model: Path, telegram: LoopbackTelegram, **sections: dict[str, Any]) -> Config:
-    ours = {"api_base": telegram.api_base, "file_base": telegram.file_base, "private_streaming": "none"}
+def telegram_config(data: Path, model: Path, server: LoopbackTelegram, **sections: dict[str, Any]) -> Config:
+    ours = {"api_base": server.api_base, "file_base": server.file_base, "private_streaming": "none"}
     sections["telegram"] = ours | sections.get("telegram", {})
     return settings(data / "data", data / "gguf", str(model), **sections)
 
 
 @asynccontextmanager
 async def stage(
-    data: Path, model: Path, telegram: LoopbackTelegram | None = None, *, environment: dict[str, str] | None = None, **sections: Any
+    data: Path, model: Path, server: LoopbackTelegram | None = None, *, environment: dict[str, str] | None = None, **sections: Any
 ) -> AsyncIterator[Stage]:
     """Everything open, and Telegram connected."""
     async with LoopbackTelegram() as fresh:
-        own = telegram or fresh
+        own = server or fresh
         bot = own.world.bots.get(TOKEN) or own.world.add_bot(TOKEN, "Troupe", "troupe_bot", reads_all=sections.pop("reads_all", False))
+        for slug, token in (environment or {}).items():
+            if slug != "secret":
+                own.world.add_bot(token, slug.split("-")[0].title(), f"{slug.replace('-', '_')}_bot")
         here = Stage(own, bot, telegram_config(data, model, own, **sections))
         async with open_serving(here, environment):
             yield here

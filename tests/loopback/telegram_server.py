@@ -200,9 +200,13 @@ class LoopbackTelegram:
         return [c for c in here if chat is None or c.parameters.get("chat_id") == chat.id]
 
     def shown(self, chat: Chat) -> list[str]:
-        """What bots have written in a chat, as it stands now."""
-        texts = [m.get("text") or m.get("caption") or "" for m in chat.messages.values() if m.get("from", {}).get("is_bot")]
-        return [text for text in texts if text]
+        """What our bots have written in a chat, as it stands now."""
+        return [text for m in self.sent(chat) if (text := m.get("text") or m.get("caption") or "")]
+
+    def sent(self, chat: Chat) -> list[dict[str, Any]]:
+        """The messages of our bots in a chat."""
+        ours = {bot.user["id"] for bot in self.world.bots.values()}
+        return [m for m in chat.messages.values() if m.get("from", {}).get("id") in ours]
 
     async def until(self, true: Callable[[], Any], what: str = "") -> Any:
         """Wait for calls to come in until ``true`` gives something."""
