@@ -40,13 +40,16 @@ def publish_model(run: Path, models: Path, name: str, *, serve: bool) -> ModelFi
     return publish(run / "quantize" / MODEL_FILE, models, name, stages=stages, serve=serve)
 
 
-def publish_adapter(run: Path, models: Path, name: str) -> ModelFile:
-    """Place a run's adapter beside the models. The starter's is folded into the bundled model at the bot's next start."""
+def publish_adapter(run: Path, models: Path, name: str, **facts: object) -> ModelFile:
+    """Place a run's adapter beside the models. The starter's is folded into the bundled model at the bot's next start.
+
+    ``facts`` go into its manifest: what was measured of it.
+    """
     stages = {stage: run / stage for stage in ("dataset", "tune", "export-adapter")}
-    return place(run / "export-adapter" / ADAPTER_FILE, models, name, stages=stages)
+    return place(run / "export-adapter" / ADAPTER_FILE, models, name, stages=stages, **facts)
 
 
-def place(file: Path, models: Path, name: str, *, stages: Mapping[str, Path]) -> ModelFile:
+def place(file: Path, models: Path, name: str, *, stages: Mapping[str, Path], **facts: object) -> ModelFile:
     """Copy a file beside its manifest, which is written last: a reader sees the old pair or the new one."""
     if not _NAME.fullmatch(name):
         raise RunRefused(f"{name!r:.80} cannot be a model's name; use small letters, numbers, points and hyphens, like company-2")
@@ -66,6 +69,7 @@ def place(file: Path, models: Path, name: str, *, stages: Mapping[str, Path]) ->
         prompt_version=PROMPT_VERSION,
         versions=versions(),
         made_by={stage: _told(folder) for stage, folder in stages.items()},
+        **facts,
     )
 
 
