@@ -25,7 +25,8 @@ from bot.engine import models
 from bot.errors import BotError, ConfigError
 from bot.house import House, open_house
 from bot.messages import Channel, ChannelKey
-from bot.serve import INTERRUPTED, serve
+
+INTERRUPTED = 130  # what a shell expects of a process that Ctrl-C ended
 
 EXAMPLES = """\
 examples:
@@ -59,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace, config: Config) -> None:
+    from bot.serve import serve  # the platforms' libraries take a second to load, which no other command should wait for
+
     asyncio.run(serve(config, lambda line: print(line, flush=True)))
 
 

@@ -18,7 +18,6 @@ from bot.characters.prompt import Layout, PromptRenderer
 from bot.commands.desk import Desk
 from bot.config import Config
 from bot.engine.engine import LlamaEngine
-from bot.engine.remote import RemoteEngine
 from bot.errors import ConfigError
 from bot.memory.store import Store
 from bot.messages import Engine
@@ -69,6 +68,8 @@ async def open_house(config: Config) -> AsyncIterator[House]:
 async def open_engine(config: Config) -> Engine:
     """The embedded engine, or the remote one when ``[engine.remote] base_url`` is set."""
     if config.engine.remote.base_url:
+        from bot.engine.remote import RemoteEngine  # its client takes most of a second to load, and few use it
+
         return RemoteEngine(config.engine.remote)
     return await LlamaEngine.load(config.engine, config.paths.models)
 

@@ -6,10 +6,15 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
+from typing import Protocol
 
 from bot.commands.desk import MADE_UP
 from bot.config import Config
+from bot.connectors import discord_chat
+from bot.connectors.telegram_account import bot_tokens
+from bot.connectors.telegram_chat import TelegramChat
 from bot.connectors.web_chat import WebChat
 from bot.errors import BotError
 from bot.house import House, open_house, serving
@@ -20,6 +25,14 @@ log = logging.getLogger(__name__)
 INTERRUPTED = 130  # what a shell expects of a process that Ctrl-C ended
 
 
+class Connector(Protocol):
+    """What every platform's connector can do."""
+
+    async def start(self) -> object: ...
+    async def stop(self) -> None: ...
+    def port(self, channel: ChannelKey) -> Channel | None: ...
+
+
 async def serve(config: Config, announce: Callable[[str], None]) -> None:
     """Run until SIGINT or SIGTERM. The first stops in order, a second one at once: what is stored is whole either way.
 
@@ -28,25 +41,42 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
     """
     stopped = _stop_signal()
     with serving(config.paths.data):
-        async with open_house(config) as house:
+        async with open_house(config) as house, AsyncExitStack() as connected:
             web = WebChat(config.web, house.desk)
+            connectors: dict[str, Connector] = {"web": web, **_platforms(config, house)}
             url = await web.start()
-            try:
-                announce(f"The company is at {url}  (Ctrl-C sends it home; {MADE_UP.rstrip('.').lower()})")
-                taken_up = await house.router.take_up(lambda channel: _port(channel, web))
-                if taken_up:
-                    log.info("turns taken up that the last process left turns=%d", taken_up)
-                warming = asyncio.create_task(_warm(house), name="warm prefixes")
-                await stopped.wait()
-                announce("Going home …")
-                warming.cancel()
-                await asyncio.gather(warming, return_exceptions=True)
-            finally:
-                await web.stop()
+            connected.push_async_callback(web.stop)
+            for connector in connectors.values():
+                if connector is not web:
+                    connected.push_async_callback(connector.stop)
+                    await connector.start()
+            others = "".join(f" and on {name.capitalize()}" for name in connectors if name != "web")
+            announce(f"The company is at {url}{others}  (Ctrl-C sends it home; {MADE_UP.rstrip('.').lower()})")
+            taken_up = await house.router.take_up(lambda channel: _port(channel, connectors))
+            if taken_up:
+                log.info("turns taken up that the last process left turns=%d", taken_up)
+            warming = asyncio.create_task(_warm(house), name="warm prefixes")
+            await stopped.wait()
+            announce("Going home …")
+            warming.cancel()
+            await asyncio.gather(warming, return_exceptions=True)
 
 
-def _port(channel: ChannelKey, web: WebChat) -> Channel | None:
-    return web.port(channel) if channel.platform == "web" else None
+def _platforms(config: Config, house: House) -> dict[str, Connector]:
+    """The platforms whose tokens are in the environment."""
+    joined: dict[str, Connector] = {}
+    discord_token = discord_chat.bot_token(config.discord)
+    if discord_token is not None:
+        joined["discord"] = discord_chat.DiscordChat(config.discord, house.desk, discord_token)
+    telegram_tokens = bot_tokens(config.telegram)
+    if telegram_tokens:
+        joined["telegram"] = TelegramChat(config.telegram, house.desk, telegram_tokens)
+    return joined
+
+
+def _port(channel: ChannelKey, connectors: Mapping[str, Connector]) -> Channel | None:
+    connector = connectors.get(channel.platform)
+    return None if connector is None else connector.port(channel)
 
 
 async def _warm(house: House) -> None:

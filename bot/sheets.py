@@ -18,10 +18,9 @@ from bot.characters.portrait import portrait_for
 from bot.characters.validate import validate_folder
 from bot.config import Config
 from bot.engine import models, native
-from bot.engine.remote import CountingTokenizer
 from bot.engine.tokenizer import LlamaTokenizer
 from bot.errors import CardError
-from bot.messages import HOUSE
+from bot.messages import HOUSE, Tokenizer
 
 Count = Callable[[str], int]
 
@@ -129,8 +128,11 @@ def model_table(config: Config) -> Table:
 
 def counter(config: Config) -> Count:
     """Tokens of a text, as the served model counts them."""
+    tokenizer: Tokenizer
     if config.engine.remote.base_url:
-        tokenizer: LlamaTokenizer | CountingTokenizer = CountingTokenizer()
+        from bot.engine.remote import CountingTokenizer  # its client takes most of a second to load, and few use it
+
+        tokenizer = CountingTokenizer()
     else:
         file = models.find_model(config.engine.model, config.paths.models)
         tokenizer = LlamaTokenizer(native.Model(file.path, vocabulary_only=True))

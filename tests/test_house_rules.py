@@ -76,7 +76,9 @@ def test_the_bot_starts_without_the_trainers_libraries():
 
 @pytest.mark.parametrize("path", [*sources("bot"), *sources("trainer")], ids=lambda p: str(Path(p).relative_to(HERE)))
 def test_no_import_hides_inside_a_function(path):
-    """An import inside a function dodges a cycle. The trainer's heavy libraries may wait for the stage that needs them."""
+    """An import inside a function dodges a cycle. Only the entrance may wait with what one command alone needs."""
+    if path.stem in ENTRANCE:
+        return
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for function in (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)):
         for node in ast.walk(function):
