@@ -1,15 +1,18 @@
-"""``/admin``: for those who look after a server. Discord shows it to them alone; the commands ask again by themselves."""
+"""``/admin`` and ``/model``: for those who look after a server, or the machine.
+
+Discord shows them to moderators alone; the commands ask again by themselves.
+"""
 
 from __future__ import annotations
 
 import discord
 from discord import app_commands
 
-from bot.commands import admin
+from bot.commands import admin, model
 from bot.commands.help import COMMANDS
-from bot.connectors.discord_answers import Interaction, asking
+from bot.connectors.discord_answers import Interaction, asking, caller_of, choices
 from bot.connectors.discord_border import key_of
-from bot.errors import CommandRefused
+from bot.errors import BotError, CommandRefused
 from bot.memory.store import Block, BlockKind
 
 Room = discord.TextChannel | discord.VoiceChannel | discord.Thread
@@ -106,6 +109,37 @@ class AdminCommands(
     async def status(self, interaction: Interaction) -> None:
         async with asking(interaction) as asked:
             await asked.answer(str(await admin.status(asked.desk, asked.caller)))
+
+
+class ModelCommands(
+    app_commands.Group,
+    name="model",
+    description="For whoever runs this Troupe: the model that speaks for everybody",
+    default_permissions=discord.Permissions(manage_guild=True),
+):
+    @app_commands.command(description=COMMANDS["model status"].words)
+    async def status(self, interaction: Interaction) -> None:
+        async with asking(interaction) as asked:
+            await asked.answer(str(await model.status(asked.desk, asked.caller)))
+
+    @app_commands.command(description=COMMANDS["model use"].words)
+    @app_commands.describe(name="Which one")
+    async def use(self, interaction: Interaction, name: str) -> None:
+        async with asking(interaction) as asked:
+            await asked.answer(await model.use(asked.desk, asked.caller, name))
+
+    @app_commands.command(description=COMMANDS["model rollback"].words)
+    async def rollback(self, interaction: Interaction) -> None:
+        async with asking(interaction) as asked:
+            await asked.answer(await model.rollback(asked.desk, asked.caller))
+
+    @use.autocomplete("name")
+    async def names(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
+        try:
+            there = await model.status(interaction.client.desk, await caller_of(interaction))
+        except BotError:  # nothing to offer to somebody who may not ask
+            return []
+        return choices([(name, name) for name in there.known if typed.casefold() in name.casefold()])
 
 
 def _subject(person: discord.User | None, role: discord.Role | None, channel: Room | None) -> tuple[BlockKind, str]:

@@ -6,7 +6,7 @@ from discord import app_commands
 
 from bot.commands.help import COMMANDS, help_text
 from bot.commands.why import why
-from bot.connectors.discord_admin_commands import AdminCommands
+from bot.connectors.discord_admin_commands import AdminCommands, ModelCommands
 from bot.connectors.discord_answers import Interaction, asking, on_error
 from bot.connectors.discord_buttons import ReplyButton
 from bot.connectors.discord_character_commands import CharacterCommands, LoreCommands
@@ -23,8 +23,9 @@ def add_commands(client: DiscordClient) -> None:
 
 def add_commands_to(tree: app_commands.CommandTree[DiscordClient]) -> None:
     """Everything that ``troupe discord sync`` registers."""
-    for group in (CharacterCommands(), ChatCommands(), MemoryCommands(), PrivacyCommands(), LoreCommands(), AdminCommands()):
-        tree.add_command(group)
+    groups = (CharacterCommands, ChatCommands, MemoryCommands, PrivacyCommands, LoreCommands, AdminCommands, ModelCommands)
+    for group in groups:
+        tree.add_command(group())
     tree.add_command(why_command)
     tree.add_command(help_command)
     for name, callback in MENUS.items():

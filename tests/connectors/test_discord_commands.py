@@ -40,7 +40,7 @@ async def said_to(stage, user, command, channel=None, /, **options):
 
 
 async def test_everything_that_help_promises_is_a_command(stage):
-    """All but what only the operator of the machine has: models."""
+    """Two are in a message's menu, because they are about one."""
     offered = set()
     for command in stage.discord.world.commands[""]:
         if command["type"] == 1:
@@ -48,7 +48,7 @@ async def test_everything_that_help_promises_is_a_command(stage):
             offered |= set(parts or [command["name"]])
 
     in_menus = {"chat edit", "chat hide"}
-    assert {name for name in COMMANDS if not name.startswith("model ")} - in_menus <= offered
+    assert set(COMMANDS) - in_menus <= offered
     menus = [c["name"] for c in stage.discord.world.commands[""] if c["type"] == 3]
     assert sorted(menus) == ["Continue", "Edit", "Hide", "Regenerate", "Why"]
 
@@ -396,6 +396,19 @@ async def test_the_rest_of_admin(stage):
     assert "person messages per minute: 7" in await said_to(stage, stage.moderator, "admin quota", person_per_minute=7)
     assert "always answer: False" in await said_to(stage, stage.moderator, "admin channel", always_answer=False)
     assert "The model" in await said_to(stage, stage.moderator, "admin status")
+
+
+async def test_models_are_the_operators_matter(stage):
+    """What answers now, what could, and back again."""
+    owner = stage.discord.world.owner
+    assert "Only whoever runs" in await said_to(stage, stage.moderator, "model status")
+    assert "answers." in await said_to(stage, owner, "model status")
+    typed = await stage.discord.slash(stage.tavern, owner, "model use", typing="name", name="")
+    assert await typed.choices()
+    typed = await stage.discord.slash(stage.tavern, stage.moderator, "model use", typing="name", name="")
+    assert await typed.choices() == []
+    assert "no model called" in await said_to(stage, owner, "model use", name="../../secret")
+    assert await said_to(stage, owner, "model rollback")
 
 
 async def test_only_the_operator_shares_a_character_with_every_server(stage):

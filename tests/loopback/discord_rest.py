@@ -47,7 +47,10 @@ class Call:
 
 @dataclass
 class Fault:
-    """Trouble for the next ``times`` calls that match. ``lost``: the call is carried out and its answer never arrives."""
+    """Trouble for the next ``times`` calls that match.
+
+    ``lost``: the call is carried out and its answer never arrives. ``hold``: it is carried out, and the answer waits for the event.
+    """
 
     method: str
     path: str  # regular expression
@@ -56,6 +59,7 @@ class Fault:
     headers: dict[str, str] = field(default_factory=dict)
     times: int = 1
     lost: bool = False
+    hold: asyncio.Event | None = None
 
     def takes(self, method: str, path: str) -> bool:
         return self.times > 0 and self.method in (method, "*") and re.search(self.path, path) is not None
@@ -146,14 +150,16 @@ class Rest:
         fault = next((f for f in self.faults if f.takes(request.method, path)), None)
         if fault is not None:
             fault.times -= 1
-            if not fault.lost:
+            if not fault.lost and fault.hold is None:
                 return _answer(fault.status, fault.body if fault.body is not None else {"message": "scripted", "code": 0}, fault.headers)
         headers, wait = self._count(request.method, path)
         if wait is not None:
             limited = {"message": "You are being rate limited.", "retry_after": wait, "global": False}
             return _answer(429, limited, {**headers, "Via": "1.1 loopback", "Retry-After": str(int(wait) + 1)})
         status, answer = await self._carry_out(request, path, body, files)
-        if fault is not None and request.transport is not None:
+        if fault is not None and fault.hold is not None:
+            await fault.hold.wait()
+        elif fault is not None and request.transport is not None:
             request.transport.abort()
         if self._spec is not None and status < 400:
             for problem in (
