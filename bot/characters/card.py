@@ -1,7 +1,7 @@
 """Character cards: JSON of Character Card V1, V2 or V3, read for use and kept whole for giving back.
 
 A :class:`Card` shows what Troupe uses; the document it came from stays beside it, so that everything we do not know
-survives being imported and exported. PNG, CHARX and elizaOS files are read next door.
+survives being imported and exported. Every other format is read next door.
 """
 
 from __future__ import annotations
@@ -19,7 +19,19 @@ from bot.characters.troupe_settings import TroupeSettings, parse_settings
 from bot.config import CharacterSettings
 from bot.errors import CardError
 
-__all__ = ["Card", "Spec", "card_from_document", "fill_macros", "new_card", "parse_card", "to_v2", "to_v3", "with_fields", "write_card"]
+__all__ = [
+    "TEXT_FIELDS",
+    "Card",
+    "Spec",
+    "card_from_document",
+    "fill_macros",
+    "new_card",
+    "parse_card",
+    "to_v2",
+    "to_v3",
+    "with_fields",
+    "write_card",
+]
 
 Spec = Literal["v1", "v2", "v3"]
 
@@ -33,6 +45,7 @@ BACKFILL_NOTE = (
 
 _V1_TEXTS = ("name", "description", "personality", "scenario", "first_mes", "mes_example")
 _V2_TEXTS = (*_V1_TEXTS, "creator_notes", "system_prompt", "post_history_instructions", "creator", "character_version")
+TEXT_FIELDS = frozenset((*_V2_TEXTS, "nickname", "spec", "spec_version"))
 _PYGMALION = {  # an older form of V1 that is still found
     "char_name": "name",
     "char_persona": "description",

@@ -22,17 +22,22 @@ def load_json(data: bytes, limits: CharacterSettings, where: str) -> Any:
     Raises:
         CardError: too big, too deep (checked before the parser descends), not UTF-8, or not JSON.
     """
-    if len(data) > limits.json_bytes:
-        raise CardError(f"{where}: the JSON has {len(data):,} bytes; the limit is {limits.json_bytes:,} (characters.json_bytes)")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise CardError(f"{where}: the JSON is not UTF-8 at byte {error.start}; save it as UTF-8") from error
+    text = bounded_text(data, "JSON", limits, where)
     _refuse_depth(text, limits.json_depth, where)
     try:
         return json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     except ValueError as error:
         raise CardError(f"{where}: is not valid JSON: {str(error).split('; use sys.')[0][:200]}") from error
+
+
+def bounded_text(data: bytes, kind: str, limits: CharacterSettings, where: str) -> str:
+    """A document's text. Raises ``CardError`` for one that is too big or not UTF-8; ``kind`` says there what it is."""
+    if len(data) > limits.json_bytes:
+        raise CardError(f"{where}: the {kind} has {len(data):,} bytes; the limit is {limits.json_bytes:,} (characters.json_bytes)")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CardError(f"{where}: the {kind} is not UTF-8 at byte {error.start}; save it as UTF-8") from error
 
 
 def dump_json(value: Any, *, indent: int | None = None) -> str:

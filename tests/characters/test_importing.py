@@ -180,6 +180,27 @@ def test_a_charx_card_is_read_with_its_icon():
     assert "1 other files" in found.warnings[-1]
 
 
+def test_what_a_charx_card_names_and_we_do_not_keep_is_taken_out_of_it():
+    """Nothing in an exported card points into an archive that is gone; what lies elsewhere stays as it is."""
+    elsewhere = {"type": "background", "uri": "https://example.org/shop.png", "name": "shop", "ext": "png"}
+    assets = [
+        {"type": "emotion", "uri": "embeded://assets/joy.png", "name": "joy", "ext": "png"},
+        {"type": "icon", "uri": "embeded://assets/ada.webp", "name": "main", "ext": "webp", "x-new": 1},
+        {"type": "icon", "uri": "embedded://assets/other.png", "name": "other", "ext": "png"},
+        elsewhere,
+        "strange",
+    ]
+    entries = {"card.json": json.dumps(v3(assets=assets)).encode(), "assets/ada.webp": picture(kind="WEBP"), "assets/joy.png": picture()}
+
+    found = read(archive(entries), "ada.charx")
+
+    portrait = {"type": "icon", "uri": "ccdefault:", "name": "main", "ext": "png", "x-new": 1}
+    assert to_v3(found.card)["data"]["assets"] == [portrait, elsewhere, "strange"]
+    assert found.portrait is not None
+    assert "2 of the card's assets name files" in found.warnings[-1]
+    assert "embed" not in found.card.text
+
+
 def test_an_archive_behind_a_jpeg_is_read_too():
     """Some programs hide the archive in a picture."""
     found = read(picture(kind="JPEG") + archive({"card.json": json.dumps(v3()).encode()}), "ada.jpg")
@@ -238,7 +259,7 @@ def test_an_archive_that_lies_about_its_sizes_is_refused():
 
 def test_archives_without_a_card_or_damaged_are_refused():
     """An ordinary zip is no character."""
-    assert "without card.json" in refusal(archive({"readme.txt": b"x"}))
+    assert "without card.json (CHARX) or manifest.json (BYAF)" in refusal(archive({"readme.txt": b"x"}))
     assert "damaged archive" in refusal(archive({"card.json": b"{}"})[:-8])
     assert "damaged archive" in refusal(b"PK\x03\x04" + b"\0" * 100)
 
@@ -313,7 +334,7 @@ def test_a_huge_or_endless_picture_in_a_card_costs_the_portrait_only():
 @pytest.mark.parametrize("kind", ["JPEG", "GIF", "WEBP"])
 def test_a_picture_without_a_card_is_told_what_a_card_is(kind):
     """The sentence says which formats hold characters."""
-    assert "PNG, JSON or CHARX" in refusal(picture(kind=kind))
+    assert "PNG, JSON, YAML, CHARX or BYAF" in refusal(picture(kind=kind))
 
 
 def test_a_file_name_cannot_write_into_the_refusal():
@@ -329,6 +350,8 @@ GOOD_FILES = [
     archive({"card.json": json.dumps(v3(description="d" * 200)).encode(), "assets/a.png": picture()}),
     json.dumps(v3(character_book={"entries": [{"keys": ["a"], "content": "b", "insertion_order": 1, "enabled": True}]})).encode(),
     json.dumps(ELIZA).encode(),
+    b"name: Ada\ncontext: &c |\n  mends clocks\ngreeting: Tick.\nmore: [*c, {a: 1.5}]\n",
+    archive({"manifest.json": b'{"characters": ["c.json"], "scenarios": ["s.json"]}', "c.json": b'{"name": "Ada"}', "s.json": b"{}"}),
 ]
 
 
