@@ -11,6 +11,7 @@ from rich.cells import cell_len, chop_cells
 
 from bot.characters.card import Card, fill_macros
 from bot.characters.cast import Character
+from bot.characters.prompt import system_text
 from bot.config import SessionSettings
 from bot.messages import Sampling
 
@@ -72,17 +73,15 @@ def token_table(character: Character, count: Callable[[str], int], budgets: Sess
 
 
 def token_counts(character: Character, count: Callable[[str], int], budgets: SessionSettings) -> list[tuple[str, int, int]]:
-    """(part, tokens, budget) of what a prompt takes from this character. The rules that the prompt adds are not in it."""
+    """(part, tokens, budget) of what a prompt takes from this character; the card with the rules around it, as the prompt has it."""
     card = character.card
-    texts = (card.description, card.personality, card.scenario, card.system_prompt, card.post_history_instructions)
-    whole = sum(count(_filled(card, text)) for text in texts if text.strip())
     lore, lore_budget = _lore_tokens(card, count), budgets.lore_tokens
     if card.book is not None and card.book.token_budget is not None:
         lore_budget = min(lore_budget, card.book.token_budget)
     lines = [count(line.said) + count(line.reply) for line in character.lines]
     average = round(sum(lines) / len(lines)) if lines else 0
     return [
-        ("card", whole, budgets.card_tokens),
+        ("card", count(system_text(character)), budgets.card_tokens),
         ("lore, at most", min(lore, lore_budget), lore_budget),
         ("a line, on average", average, budgets.retrieved_tokens),
         ("the longest line", max(lines, default=0), budgets.retrieved_tokens),

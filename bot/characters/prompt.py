@@ -213,7 +213,7 @@ class PromptRenderer:
     # ------------------------------------------------------------------ parts
 
     def _prefix_messages(self, character: Character, budget: Budget) -> list[ChatMessage]:
-        system = ChatMessage("system", self._system_text(character))
+        system = ChatMessage("system", system_text(character))
         size = self.count(system.text)
         if size > budget.card:
             raise CardError(
@@ -227,19 +227,6 @@ class PromptRenderer:
                 break
             messages += pair
         return messages
-
-    def _system_text(self, character: Character) -> str:
-        card, wording = character.card, _wording(character)
-        own_rules = card.system_prompt.replace("{{original}}", "").strip()
-        parts = [
-            card.description,
-            card.personality,
-            card.scenario,
-            own_rules,
-            wording.rules.format(char=character.card.char),
-            card.post_history_instructions.replace("{{original}}", ""),
-        ]
-        return scrub("\n".join(fill_macros(p, char=character.card.char, user=wording.visitor).strip() for p in parts if p.strip()))
 
     def _now(self, character: Character, scene: Scene, wording: Wording, budget: Budget) -> tuple[ChatMessage, int]:
         lines = [wording.now.format(char=character.card.char)]
@@ -334,6 +321,21 @@ def _behind(prefix: Sequence[Segment], whole: Sequence[Segment]) -> list[Segment
         return None
     rest = Segment(joined.text[len(border.text) :], joined.special)
     return [*([rest] if rest.text else []), *whole[last + 1 :]]
+
+
+def system_text(character: Character) -> str:
+    """What every prompt of this character begins with: its card with the rules around it. This is held against the card's budget."""
+    card, wording = character.card, _wording(character)
+    own_rules = card.system_prompt.replace("{{original}}", "").strip()
+    parts = [
+        card.description,
+        card.personality,
+        card.scenario,
+        own_rules,
+        wording.rules.format(char=card.char),
+        card.post_history_instructions.replace("{{original}}", ""),
+    ]
+    return scrub("\n".join(fill_macros(p, char=card.char, user=wording.visitor).strip() for p in parts if p.strip()))
 
 
 def fixed_exemplars(character: Character, count: int) -> list[Exemplar]:

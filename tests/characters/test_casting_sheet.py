@@ -11,6 +11,7 @@ from bot.characters.card import new_card, to_v3
 from bot.characters.cast import Character, make_character
 from bot.characters.casting_sheet import MASK, casting_sheet, token_counts, voices_sheet, wrap
 from bot.characters.lines import Exemplar
+from bot.characters.prompt import system_text
 from bot.characters.validate import validate_folder
 from bot.config import CharacterSettings, SessionSettings
 from bot.messages import HOUSE
@@ -45,9 +46,18 @@ def test_a_casting_sheet_tells_who_it_is_and_what_it_costs():
 
     assert "Mara Quill keeps a light." in sheet
     assert "Mind the step, you." in sheet
-    assert re.search(r"card +5 of +900", sheet)
+    assert re.search(rf"card +{words(system_text(character()))} of +900", sheet)
     assert "9 exchanges" in sheet
     assert not re.search(r"None|\{\{|\(\)|<", sheet)
+
+
+def test_the_card_costs_what_the_prompt_begins_with():
+    """Its texts and the rules around them: what the renderer refuses over the budget, the sheet shows over the budget."""
+    someone = character()
+    [(_, tokens, _)] = [row for row in token_counts(someone, words, BUDGETS) if row[0] == "card"]
+
+    assert tokens == words(system_text(someone)) > words(someone.card.description)
+    assert "honestly" in system_text(someone)
 
 
 def test_lore_can_cost_no_more_than_its_budget():
@@ -141,8 +151,8 @@ def test_every_bad_line_is_told_at_once(folder):
         ("card.json", b'{"name": "Ada"}', "data.description is empty"),
         (
             "card.json",
-            json.dumps(to_v3(new_card("Ada", LIMITS, description="x " * 901, first_mes="y"))).encode(),
-            "card takes 901 tokens; the budget is 900",
+            json.dumps(to_v3(new_card("Ada", LIMITS, description="x " * 900, first_mes="y"))).encode(),
+            "tokens; the budget is 900",
         ),
         ("lines.jsonl", b"\xff", "cannot be read"),
         ("held_out.jsonl", line("ada-1").encode(), "is also in lines.jsonl"),
