@@ -8,8 +8,7 @@ from dataclasses import dataclass, replace
 
 from bot.characters.cast import Character, make_character
 from bot.characters.lines import Exemplar
-from bot.characters.lorebook import Scene as LoreScene
-from bot.characters.lorebook import match_book
+from bot.characters.lorebook import Heard, match_book
 from bot.characters.macros import fill_macros
 from bot.characters.prompt import Budget, Layout, PromptRenderer, Scene, Spoken, clean
 from bot.characters.template import ChatTemplate
@@ -118,10 +117,9 @@ class Conversations:
         book = character.card.book
         if book is None:
             return []
-        scene = LoreScene([s.text for s in spoken], replies=sum(s.own for s in spoken))
         found = match_book(
             book,
-            scene,
+            Heard([s.text for s in spoken], replies=sum(s.own for s in spoken)),
             count=self._renderer(Layout()).count,
             budget=self._budget.lore,
             fill=lambda text: fill_macros(text, char=character.card.char, user=spoken[-1].name),

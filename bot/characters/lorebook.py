@@ -96,8 +96,8 @@ class Lore:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
-    """What a book is matched against."""
+class Heard:
+    """What a book is matched against: what was said, and what is known of the talk."""
 
     recent: Sequence[str]  # what was said, oldest first
     replies: int | None = None  # of this character in this channel so far; None: not known
@@ -110,19 +110,19 @@ class Scene:
 
 def match_book(
     book: Book,
-    scene: Scene,
+    heard: Heard,
     *,
     count: Callable[[str], int],
     budget: int,
     fill: Callable[[str], str] = str,
 ) -> tuple[Lore, ...]:
-    """The lore that this scene brings to mind, in the order in which it is to stand.
+    """The lore that this brings to mind, in the order in which it is to stand.
 
     ``count`` gives the tokens of a text and ``fill`` puts names in place of macros. At most ``budget`` tokens, or the
     book's own budget where that is smaller: what has the lowest priority is left out first (the lowest insertion
     order where no priority is given), and an entry that does not fit leaves the place to smaller ones.
     """
-    found = _triggered(book, scene)
+    found = _triggered(book, heard)
     if book.token_budget is not None:
         budget = min(budget, book.token_budget)
     by_worth = sorted(found, key=lambda entry: (_worth(entry), entry.insertion_order), reverse=True)
@@ -143,21 +143,21 @@ def _worth(entry: Entry) -> float:
     return entry.insertion_order if entry.priority is None else entry.priority
 
 
-def _triggered(book: Book, scene: Scene) -> list[Entry]:
+def _triggered(book: Book, heard: Heard) -> list[Entry]:
     """Entries whose conditions are met, by what was said and then, in a recursive book, by each other's content."""
-    said = {depth: _Heard(_last(scene.recent, depth)) for depth in {_depth(entry, book) for entry in book.entries}}
-    found = {entry.id: entry for entry in book.entries if _matches(entry, scene, said[_depth(entry, book)])}
+    said = {depth: _Searched(_last(heard.recent, depth)) for depth in {_depth(entry, book) for entry in book.entries}}
+    found = {entry.id: entry for entry in book.entries if _matches(entry, heard, said[_depth(entry, book)])}
     rounds = RECURSION_ROUNDS if book.recursive else 0
     fresh = list(found.values())
     while fresh and rounds:
         rounds -= 1
-        told = _Heard("\n".join(entry.content for entry in fresh)[:SCANNED_CHARACTERS])
-        fresh = [entry for entry in book.entries if entry.id not in found and _matches(entry, scene, told)]
+        told = _Searched("\n".join(entry.content for entry in fresh)[:SCANNED_CHARACTERS])
+        fresh = [entry for entry in book.entries if entry.id not in found and _matches(entry, heard, told)]
         found.update((entry.id, entry) for entry in fresh)
     return [entry for entry in book.entries if entry.id in found]
 
 
-class _Heard:
+class _Searched:
     """A text to look into, as it is and folded: made once for all the keys that want it."""
 
     __slots__ = ("folded", "folded_words", "text", "words")
@@ -177,7 +177,7 @@ def _last(recent: Sequence[str], depth: int) -> str:
     return "\n".join(recent[-depth:] if depth > 0 else ())[-SCANNED_CHARACTERS:]
 
 
-def _matches(entry: Entry, scene: Scene, text: _Heard) -> bool:
+def _matches(entry: Entry, heard: Heard, text: _Searched) -> bool:
     marks = entry.decorators
     if not entry.enabled or not entry.content:
         return False
@@ -185,14 +185,14 @@ def _matches(entry: Entry, scene: Scene, text: _Heard) -> bool:
         return True
     if marks.dont_activate:
         return False
-    if scene.matched_before is not None and entry.id in scene.matched_before:
+    if heard.matched_before is not None and entry.id in heard.matched_before:
         if marks.dont_activate_after_match:
             return False
         if marks.keep_activate_after_match:
             return True
-    if scene.replies is not None and (scene.replies < marks.activate_only_after or scene.replies % marks.activate_only_every):
+    if heard.replies is not None and (heard.replies < marks.activate_only_after or heard.replies % marks.activate_only_every):
         return False
-    if scene.greeting is not None and marks.is_greeting is not None and scene.greeting != marks.is_greeting:
+    if heard.greeting is not None and marks.is_greeting is not None and heard.greeting != marks.is_greeting:
         return False
     if marks.exclude_keys and not entry.use_regex and _any_key(entry, marks.exclude_keys, text):
         return False
@@ -205,20 +205,22 @@ def _matches(entry: Entry, scene: Scene, text: _Heard) -> bool:
     return not (entry.selective and entry.secondary_keys and not entry.use_regex) or _any_key(entry, entry.secondary_keys, text)
 
 
-def _any_key(entry: Entry, keys: tuple[str, ...], text: _Heard) -> bool:
+def _any_key(entry: Entry, keys: tuple[str, ...], text: _Searched) -> bool:
     return any(_key_matches(entry, key, text) for key in keys)
 
 
 _SLASHED = re.compile(r"/(.+)/([gimsuy]*)", re.DOTALL)  # how SillyTavern writes a pattern among plain keys
 
 
-def _key_matches(entry: Entry, key: str, heard: _Heard) -> bool:
+def _key_matches(entry: Entry, key: str, searched: _Searched) -> bool:
     slashed = _SLASHED.fullmatch(key)
     if slashed is not None:
-        return _pattern_matches(slashed.group(1), heard.text, case_sensitive="i" not in slashed.group(2))
+        return _pattern_matches(slashed.group(1), searched.text, case_sensitive="i" not in slashed.group(2))
     if entry.use_regex:
-        return _pattern_matches(key, heard.text, case_sensitive=entry.case_sensitive)
-    text, words, key = (heard.text, heard.words, key) if entry.case_sensitive else (heard.folded, heard.folded_words, key.casefold())
+        return _pattern_matches(key, searched.text, case_sensitive=entry.case_sensitive)
+    text, words, key = (
+        (searched.text, searched.words, key) if entry.case_sensitive else (searched.folded, searched.folded_words, key.casefold())
+    )
     key = key.strip()
     if not key or not entry.whole_words:
         return bool(key) and key in text

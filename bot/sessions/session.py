@@ -10,8 +10,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, replace
 
 from bot.characters.cast import Character
-from bot.characters.lorebook import Lore, match_book
-from bot.characters.lorebook import Scene as LoreScene
+from bot.characters.lorebook import Heard, Lore, match_book
 from bot.characters.macros import fill_macros
 from bot.characters.prompt import PROMPT_VERSION, Budget, PromptRenderer, Rendered, Scene, Spoken
 from bot.config import RetrievalSettings, SessionSettings
@@ -252,11 +251,10 @@ class Session:
     def _lore(self, character: Character, heard: Sequence[Turn]) -> tuple[Lore, ...]:
         if character.card.book is None:
             return ()
-        scene = LoreScene([t.text for t in heard], replies=sum(t.author_id == character.id for t in heard))
         speaker = next((t.author_name for t in reversed(heard) if t.author_id != character.id), "")
         return match_book(
             character.card.book,
-            scene,
+            Heard([t.text for t in heard], replies=sum(t.author_id == character.id for t in heard)),
             count=self._stage.renderer.count,
             budget=self._stage.settings.lore_tokens,
             fill=lambda text: fill_macros(text, char=character.card.char, user=speaker),

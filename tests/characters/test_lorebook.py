@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.characters.lorebook import Book, Decorators, Scene, match_book, parse_book, read_decorators
+from bot.characters.lorebook import Book, Decorators, Heard, match_book, parse_book, read_decorators
 from bot.config import CharacterSettings
 from bot.errors import CardError
 from tests.characters.generated_cards import BOOKS
@@ -26,7 +26,7 @@ def book(*entries: dict[str, Any], **more: Any) -> Book:
 
 
 def told(of: Book, *recent: str, budget: int = 1000, **scene: Any) -> list[str]:
-    return [lore.text for lore in match_book(of, Scene(recent, **scene), count=lambda text: len(text.split()), budget=budget)]
+    return [lore.text for lore in match_book(of, Heard(recent, **scene), count=lambda text: len(text.split()), budget=budget)]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_macros_are_filled_before_tokens_are_counted():
     of = book(entry("{{char}} sleeps", constant=True))
 
     found = match_book(
-        of, Scene(()), count=lambda text: len(text.split()), budget=9, fill=lambda text: text.replace("{{char}}", "Mara Quill")
+        of, Heard(()), count=lambda text: len(text.split()), budget=9, fill=lambda text: text.replace("{{char}}", "Mara Quill")
     )
 
     assert (found[0].text, found[0].tokens) == ("Mara Quill sleeps", 3)
@@ -227,7 +227,7 @@ def test_where_lore_stands_is_told():
         entry("@@depth 2\n@@role user\nc", constant=True),
     )
 
-    found = match_book(of, Scene(()), count=len, budget=99)
+    found = match_book(of, Heard(()), count=len, budget=99)
 
     assert [(lore.position, lore.depth, lore.role) for lore in found] == [
         ("after_char", None, None),
@@ -285,7 +285,7 @@ def test_any_book_stays_within_its_budget(raw, recent, budget):
     found, _ = parse_book(raw, "book", LIMITS)
     assert found is not None
 
-    lore = match_book(found, Scene(recent), count=len, budget=budget)
+    lore = match_book(found, Heard(recent), count=len, budget=budget)
 
     assert sum(each.tokens for each in lore) <= budget
     assert len({each.id for each in lore}) == len(lore)
