@@ -258,7 +258,7 @@ def _parser() -> argparse.ArgumentParser:
     voices = command(characters, "voices", _characters_voices, "six lines of each, without names", "troupe characters voices --seed 7")
     voices.add_argument("--seed", type=int, default=0, help="which lines, and in which order (default: 0)")
     brought = command(
-        characters, "import", _characters_import, "bring in a card: PNG, JSON, CHARX", "troupe characters import seraphina.png"
+        characters, "import", _characters_import, "bring in a card: PNG, JSON, YAML, CHARX, BYAF", "troupe characters import seraphina.png"
     )
     brought.add_argument("file", metavar="FILE")
     export = command(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from bot.characters.card import write_card
 from bot.characters.cast import CARD_FILE, PORTRAIT_FILE, Cast, Character
@@ -29,8 +29,9 @@ def cast_table(config: Config) -> Table:
     """Everybody of the house, a line each."""
     count = counter(config)
     table = Table(box=None, pad_edge=False)
-    for heading in ("", "slug", "name", "lines", "lore", "card tokens", "awake", ""):
+    for heading in ("", "slug", "name", "lines", "lore", "card tokens", "awake"):
         table.add_column(heading, justify="right" if heading in ("lines", "lore", "card tokens") else "left", no_wrap=True)
+    table.add_column("")  # the only one that gives way on a narrow screen
     for character in _cast(config).house:
         settings, book = character.settings, character.card.book
         [(_, tokens, budget)] = [row for row in token_counts(character, count, config.sessions) if row[0] == "card"]
@@ -42,7 +43,7 @@ def cast_table(config: Config) -> Table:
             str(len(book.entries) if book else 0),
             f"{tokens} of {budget}",
             "yes" if settings.awake else "no",
-            escape(settings.tagline),
+            Text(settings.tagline, no_wrap=True, overflow="ellipsis"),
         )
     return table
 

@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, Command] = _commands(
     Command("character wake", "Bring a character into this channel"),
     Command("character sleep", "Send a character out of this channel"),
     Command("character create", "Register a new character", moderator=True),
-    Command("character import", "Register a character from a card file (PNG, JSON, CHARX)", moderator=True),
+    Command("character import", "Register a character from a card file (PNG, JSON, YAML, CHARX, BYAF)", moderator=True),
     Command("character export", "A character's card as a file", moderator=True),
     Command("character edit", "Change a registered character", moderator=True),
     Command("character avatar", "Give a character another portrait", moderator=True),
