@@ -25,6 +25,7 @@ from bot.connectors.discord_client import DiscordClient
 from bot.connectors.discord_commands import add_commands
 from bot.connectors.discord_port import DiscordPort
 from bot.connectors.discord_presence import Presence
+from bot.connectors.discord_typing import Typing
 from bot.errors import ChannelGone, ConfigError, ConnectorError
 from bot.messages import Channel, ChannelKey
 
@@ -59,6 +60,7 @@ class DiscordChat:
         self._connected = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._synced = False
+        self.typing = Typing(self._show_typing)
 
     async def start(self) -> None:
         """Raises ``ConfigError`` for settings that cannot be meant."""
@@ -70,6 +72,7 @@ class DiscordChat:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
+        await self.typing.close()
 
     def port(self, channel: ChannelKey) -> Channel | None:
         """The way into a channel by its key; None for a key that is not Discord's."""
@@ -97,6 +100,11 @@ class DiscordChat:
         if not isinstance(channel, Place):
             raise ChannelGone(f"{key} is no channel to talk in")
         return channel, client.presence
+
+    async def _show_typing(self, key: ChannelKey) -> None:
+        with refusals(str(key)):
+            place, _ = await self.place(key)
+            await place.typing()
 
     def buttons(self) -> discord.ui.View | None:
         return reply_buttons() if self._settings.buttons else None

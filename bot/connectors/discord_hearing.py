@@ -25,7 +25,7 @@ from bot.connectors.discord_port import DiscordPort
 from bot.connectors.discord_presence import Presence
 from bot.errors import CommandRefused
 from bot.messages import Attachment, ChannelKey, Incoming
-from bot.sessions.casting import named_in
+from bot.sessions.casting import is_out_of_character, named_in
 
 log = logging.getLogger(__name__)
 
@@ -108,19 +108,24 @@ class Hearing:
             direct=message.guild is None and len(awake) == 1,
             roles=tuple(str(r.id) for r in message.author.roles) if isinstance(message.author, discord.Member) else (),
         )
-        await self._hand_over(incoming, awake)
+        await self._hand_over(incoming, port, awake)
         await self._desk.store.set_last_seen(key, incoming.message_id)
 
-    async def _hand_over(self, incoming: Incoming, awake: Iterable[Character]) -> None:
+    async def _hand_over(self, incoming: Incoming, port: DiscordPort, awake: Iterable[Character]) -> None:
         """A fresh message goes to the router; one from before a long pause is only remembered."""
         stale = timedelta(minutes=self._desk.router.stage.settings.stale_minutes)
         try:
             if datetime.now(UTC) - incoming.sent_at > stale:
                 await self._only_remember(incoming, awake)
                 return
-            await self._desk.router.hear(incoming)
+            turn = await self._desk.router.hear(incoming)
         except CommandRefused as refusal:
-            await incoming.channel_port.notice(f"({refusal})")
+            await port.notice(f"({refusal})")
+            return
+        # The settle time of a burst is still to come; people see now that they were heard, where somebody surely answers.
+        called = incoming.reply_to or incoming.mentions or self._desk.router.stage.settings.always_answer
+        if turn is not None and called and not is_out_of_character(incoming.text):
+            port.typing_until(turn)
 
     async def _tell_nobody(self, key: ChannelKey, port: DiscordPort) -> None:
         if time.monotonic() - self._told_nobody.get(key, -TOLD_AGAIN_SECONDS) >= TOLD_AGAIN_SECONDS:
@@ -158,8 +163,11 @@ class Hearing:
         return f"(shows {', '.join(shown)})" if shown else ""
 
     def _asked_us(self, message: discord.Message) -> bool:
+        """Mentioned by name, or by the role that Discord gives every bot: people pick either from the list."""
         user = self._line.client.user
-        return user is not None and any(mentioned.id == user.id for mentioned in message.mentions)
+        own_role = message.guild.self_role if message.guild is not None else None
+        by_role = own_role is not None and any(role.id == own_role.id for role in message.role_mentions)
+        return by_role or (user is not None and any(mentioned.id == user.id for mentioned in message.mentions))
 
     async def _answered(self, key: ChannelKey, message: discord.Message) -> str | None:
         """The reply of ours that a message answers, by the id under which it is stored."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Protocol
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
 
 import discord
 
 from bot.config import DiscordSettings
 from bot.connectors.discord_border import NOBODY, UNREACHABLE, Place, refusals, speakable
 from bot.connectors.discord_presence import Presence
+from bot.connectors.discord_typing import Typing
 from bot.errors import ConnectorError
 from bot.messages import ChannelKey, Face, Limits
 
@@ -20,7 +20,6 @@ log = logging.getLogger(__name__)
 
 LONGEST = 2000  # characters; Discord's OpenAPI says 4000, its servers refuse more than 2000 from a bot
 NAME_RESERVE = 90  # where a webhook is missing, "**Name:** " stands before the text
-TYPING_SECONDS = 8.0  # Discord shows it for ten
 
 
 class Door(Protocol):
@@ -33,6 +32,9 @@ class Door(Protocol):
             ConnectorError: there is none for a long time. ``ChannelGone``: the channel is not there any more.
         """
         ...
+
+    @property
+    def typing(self) -> Typing: ...
 
     def buttons(self) -> discord.ui.View | None:
         """What stands under a reply."""
@@ -76,27 +78,11 @@ class DiscordPort:
             return [str(i) for i in await presence.found(place, character, int(after_message_id))]
 
     def typing(self, character: Face) -> AbstractAsyncContextManager[None]:
-        return self._typing()
+        return self._door.typing.shown(self._key)
 
-    @asynccontextmanager
-    async def _typing(self) -> AsyncGenerator[None]:
-        task = asyncio.create_task(self._keep_typing(), name=f"typing {self._key}")
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-
-    async def _keep_typing(self) -> None:
-        """Beside the reply, never before it: a channel that does not let us type may still let us speak."""
-        while True:
-            try:
-                with refusals(str(self._key)):
-                    place, _ = await self._door.place(self._key)
-                    await place.typing()
-            except ConnectorError as error:
-                log.debug("typing is not shown: %s", error)
-            await asyncio.sleep(TYPING_SECONDS)
+    def typing_until(self, turn: asyncio.Future[Any]) -> None:
+        """From now until a turn is over: people see at once that they were heard."""
+        self._door.typing.until(self._key, turn)
 
     async def notice(self, text: str) -> None:
         try:

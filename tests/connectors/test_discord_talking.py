@@ -258,6 +258,20 @@ async def test_typing_is_shown_while_a_reply_is_made_and_no_longer(stage):
     assert not [t for t in asyncio.all_tasks() if t.get_name().startswith("typing")]
 
 
+async def test_typing_is_shown_at_once_also_while_a_burst_of_messages_settles(tmp_path):
+    """People see that they were heard before anybody has begun to answer; what is said beside the play shows nothing."""
+    async with open_stage(tmp_path, sessions={"settle_seconds": 3600}) as stage:
+        await stage.wake(stage.tavern, "mara-quill")
+        await stage.discord.say(stage.tavern, stage.anna, "((brb))")
+        await stage.settled()
+        assert stage.discord.calls("POST", "/typing") == []
+
+        await stage.discord.say(stage.tavern, stage.anna, "Mara?")
+
+        await stage.discord.until(lambda: stage.discord.calls("POST", "/typing"), "typing")
+        assert stage.echo.asked == 0
+
+
 async def test_a_channel_that_refuses_typing_and_then_everything_leaves_the_others_alone(stage):
     """A reply that cannot be shown is logged; the next channel is answered."""
     other = await stage.discord.open_channel(stage.guild, "quay")
