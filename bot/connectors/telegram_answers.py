@@ -112,7 +112,7 @@ class Asked:
     # ------------------------------------------------------------------ sending
 
     async def _say(self, address: Address, text: str, buttons: InlineKeyboardMarkup | ForceReply | None) -> None:
-        pieces = split_reply(uncalled(text), ANSWER) or ["…"]
+        pieces = split_reply(uncalled(text, self.account.username), ANSWER) or ["…"]
         for n, piece in enumerate(pieces):
             await self.account.bot.send_message(
                 address.chat_id,

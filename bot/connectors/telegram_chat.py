@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +20,7 @@ from bot.connectors.telegram_account import Account, bot_tokens, point_library
 from bot.connectors.telegram_border import Address
 from bot.connectors.telegram_hearing import Hearing
 from bot.connectors.telegram_menu import register
+from bot.connectors.telegram_pace import Pace
 from bot.connectors.telegram_port import SentMessages, TelegramPort
 from bot.connectors.telegram_rights import Rights
 from bot.connectors.telegram_updates import (
@@ -45,13 +46,20 @@ class TelegramChat:
     """``start`` returns at once and connects in the background. ``tokens`` come from ``bot_tokens``."""
 
     def __init__(
-        self, settings: TelegramSettings, desk: Desk, tokens: Mapping[str, str], environment: Mapping[str, str] = os.environ
+        self,
+        settings: TelegramSettings,
+        desk: Desk,
+        tokens: Mapping[str, str],
+        environment: Mapping[str, str] = os.environ,
+        *,
+        pace: Callable[[], Pace] = Pace,
     ) -> None:
+        """``pace`` makes what keeps one bot to Telegram's limits."""
         point_library()
         self.settings, self.desk = settings, desk
         self.rights = Rights()
         self.sent = SentMessages()
-        self.accounts = {slug: Account(settings, token, slug) for slug, token in tokens.items()}
+        self.accounts = {slug: Account(settings, token, slug, pace()) for slug, token in tokens.items()}
         self._secret = environment.get(settings.webhook_secret_env, "").strip()
         self._hearing = Hearing(self)
         self._webhook: Webhook | None = None

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 NO_TAKE = "No other take came of it."
 NO_MORE = "There was nothing more to say."
-NEEDS_RIGHTS = frozenset({"newcharacter", "import", "export", "delete", "settings", "block", "unblock", "undo", "cancel"})
+NEEDS_RIGHTS = frozenset({"newcharacter", "import", "export", "delete", "settings", "hide", "block", "unblock", "undo", "cancel"})
 FOR_GROUPS = """\
 I am a company of characters. /characters shows who there is, /wake NAME brings somebody into this chat. Reply to a character, \
 or write its name, and it answers.
@@ -229,6 +229,14 @@ class Commands:
 
     async def _delete(self, asked: Asked) -> None:
         asked.answer(f"{(await registering.delete(asked.desk, asked.caller, _named(asked))).name} has left the company.")
+
+    async def _hide(self, asked: Asked) -> None:
+        """Telegram does not tell bots of deleted messages: whoever deletes one says it with this first."""
+        if asked.about is None:
+            raise CommandRefused("Give this command as a reply to the message.")
+        hidden = await chat.hide(asked.desk, asked.caller, asked.about)
+        shown = "" if hidden.by_character else " The message itself stays until its author or an administrator deletes it."
+        asked.answer(f"Hidden: no character knows of it any more.{shown}")
 
     async def _block(self, asked: Asked) -> None:
         minutes = float(asked.words) if asked.words.isdecimal() else None

@@ -65,13 +65,14 @@ class Hearing:
         if for_another_bot(message, account.username):
             return
         command = typed(message, account.username)
-        if command is not None:
+        answers = self._making.awaits(address.key, person.id) and is_step(message) and (command is None or command[0] == "skip")
+        if command is not None and not answers:
             if account.character and not address.private and "@" not in (message.text or message.caption or "").split()[0]:
                 return  # a command for all: the company's bot hears it too
             await self._command(account, message, address, person, *command)
             return
-        if self._making.awaits(address.key, person.id) and is_step(message):
-            words = message.text or message.caption or ""
+        if answers:
+            words = "/skip" if command is not None else message.text or message.caption or ""
             await self._asked_for(account, message, address, person, words, self._making.answered, rights=True, key="step")
             return
         if message.document is not None and self._is_card(message) and (address.private or self._called(message)):

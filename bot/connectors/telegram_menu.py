@@ -38,6 +38,7 @@ MENU = (
     Entry("import", "Register a character from a card file", "从角色卡文件导入", "pa"),
     Entry("export", "A character's card as a file", "导出角色卡文件", "pa"),
     Entry("delete", "Take a registered character away", "删除已登记的角色", "pa"),
+    Entry("hide", "Let nobody know of a message any more (as a reply to it)", "让大家忘掉一条消息（回复它）", "pa"),
     Entry("block", "Hear somebody no more (as a reply to them)", "不再听某人（回复其消息）", "a"),
     Entry("unblock", "Hear somebody again (as a reply to them)", "重新听某人（回复其消息）", "a"),
     Entry("cancel", "Leave what was begun", "放弃正在做的事", "pa"),

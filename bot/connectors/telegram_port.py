@@ -220,7 +220,7 @@ class TelegramPort:
 
     async def _notice(self, text: str) -> None:
         account, where = self._door.speaker(self._address, None), self._address
-        for piece in split_reply(uncalled(text), ANSWER):
+        for piece in split_reply(uncalled(text, account.username), ANSWER):
             await account.bot.send_message(
                 where.chat_id, piece, message_thread_id=where.thread_id, link_preview_options=NO_PREVIEW, rate_limit_args=TRIES
             )

@@ -23,7 +23,7 @@ _MARKED = re.compile(
     r"|(?<![\w_])_(?P<italic_too>[^\s_](?:[^_\n]*[^\s_])?)_(?![\w_])",
     re.DOTALL,
 )
-_MENTION = re.compile(r"(?<![\w@])@(?=[A-Za-z]\w{3,})")
+_MENTION = re.compile(r"(?<![\w@])@(?=([A-Za-z]\w{3,}))")
 _KINDS = {"pre": "pre", "code": "code", "bold": "bold", "italic": "italic", "italic_too": "italic"}
 
 
@@ -48,9 +48,12 @@ def plainly(face: Face | None, text: str) -> str:
     return _head(face) + uncalled(text)
 
 
-def uncalled(text: str) -> str:
-    """Nobody is notified by what a model writes: the sign that calls somebody is replaced by its full-width twin."""
-    return _MENTION.sub("＠", text)
+def uncalled(text: str, but: str = "") -> str:
+    """Nobody is notified by what a model writes: the sign that calls somebody is replaced by its full-width twin.
+
+    ``but`` is the one name that may stand as it is: our own.
+    """
+    return _MENTION.sub(lambda found: "@" if but and found[1].casefold() == but.casefold() else "＠", text)
 
 
 def units(text: str) -> int:

@@ -1,6 +1,7 @@
 """A house with a Telegram beside it: real rooms, the real library, real sockets."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from typing import Any
 
 from bot.config import Config
 from bot.connectors.telegram_chat import TelegramChat
+from bot.connectors.telegram_pace import Pace
 from bot.house import House, open_house
 from bot.messages import ChannelKey, Turn
 from tests.house import settings
@@ -17,6 +19,7 @@ from tests.loopback.telegram_world import Bot, Chat
 
 MARA_TOKEN = "4343:mara"
 GROUP, FORUM = -1001, -1002
+BRISK = 50
 
 
 @dataclass
@@ -68,6 +71,11 @@ class Stage:
         await self.answered(self.private, before + 1)
 
 
+def brisk() -> Pace:
+    """Telegram's limits in a world that is fifty times faster; ``test_telegram_pace`` is about them as they are."""
+    return Pace(lambda: time.monotonic() * BRISK, lambda seconds: asyncio.sleep(seconds / BRISK))
+
+
 def telegram_config(data: Path, model: Path, server: LoopbackTelegram, **sections: dict[str, Any]) -> Config:
     ours = {"api_base": server.api_base, "file_base": server.file_base, "private_streaming": "none"}
     sections["telegram"] = ours | sections.get("telegram", {})
@@ -97,7 +105,7 @@ async def open_serving(here: Stage, environment: dict[str, str] | None = None) -
         here.house = house
         tokens = {"": TOKEN, **{slug: token for slug, token in (environment or {}).items() if slug != "secret"}}
         here.chat = TelegramChat(
-            here.config.telegram, house.desk, tokens, {"TELEGRAM_WEBHOOK_SECRET": (environment or {}).get("secret", "")}
+            here.config.telegram, house.desk, tokens, {"TELEGRAM_WEBHOOK_SECRET": (environment or {}).get("secret", "")}, pace=brisk
         )
         await here.chat.start()
         try:

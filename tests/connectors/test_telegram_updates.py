@@ -1,0 +1,288 @@
+"""News from Telegram: nothing is lost, nothing is doubled, and no trouble becomes a busy loop."""
+
+import asyncio
+import json
+import logging
+import sqlite3
+import statistics
+import sys
+
+import aiohttp
+import pytest
+
+from bot.config import TelegramSettings
+from bot.connectors import telegram_updates
+from bot.connectors.telegram_account import bot_tokens
+from bot.connectors.telegram_chat import examine
+from bot.connectors.telegram_updates import SECRET_HEADER
+from bot.errors import ConfigError
+from bot.messages import ChannelKey
+from tests.connectors.telegram_stage import GROUP, stage
+from tests.house import HERE
+from tests.loopback.telegram_server import TOKEN, Fault, LoopbackTelegram
+
+log = logging.getLogger(__name__)
+
+PRIVATE_KEY = ChannelKey("telegram", "5")
+SECRET = "a-word-of-ours"
+
+
+@pytest.fixture
+def open_stage(tmp_path, tiny_model):
+    def opened(**sections):
+        return stage(tmp_path, tiny_model, **sections)
+
+    return opened
+
+
+@pytest.mark.parametrize(
+    "update",
+    [
+        {"message": {"message_id": 1, "text": "no chat, no date"}},
+        {"message": "a canary in a message"},
+        {"message": {"message_id": 1, "date": "yesterday", "chat": {"id": 5, "type": "private"}, "text": "a canary"}},
+        {"callback_query": {"id": "1"}},
+        {"something_of_the_future": {"id": 1}},
+        {"my_chat_member": []},
+        {"edited_message": {"message_id": 1, "date": 1, "chat": {"id": 5, "type": "private"}}},
+    ],
+    ids=["torn", "text", "date", "press", "future", "list", "empty edit"],
+)
+async def test_an_update_that_cannot_be_read_is_left_out_and_the_next_is_heard(open_stage, update, caplog):
+    """The library's own updater would ask for it again for ever."""
+    async with open_stage() as here:
+        here.telegram.raw(here.bot, update)
+        await here.still_answers()
+
+        polls = [c for c in here.telegram.calls if c.method == "getUpdates"]
+        assert len(polls) < 20
+        assert "canary" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (Fault("getUpdates", 409, times=2, description="Conflict: terminated by other getUpdates request"), "somebody else asks"),
+        (Fault("getUpdates", 502, times=2, body=b""), "cannot be reached"),
+        (Fault("getUpdates", 429, times=1, retry_after=1), ""),
+        (Fault("getUpdates", 500, times=2, description="Internal Server Error"), "cannot be reached"),
+        (Fault("getUpdates", 200, times=1, body=b'{"ok": true, "result": "nonsense"}'), ""),
+        (Fault("getMe", 502, times=1, body=b""), "cannot be reached"),
+    ],
+    ids=["another poller", "bad gateway", "flood", "internal", "nonsense", "at the start"],
+)
+async def test_trouble_with_telegram_passes_with_clear_words_and_no_busy_loop(open_stage, fault, words, caplog):
+    async with LoopbackTelegram() as telegram:
+        telegram.faults.append(fault)
+        async with open_stage(server=telegram) as here:
+            await here.still_answers()
+
+            assert words in caplog.text
+            assert all(b - a >= telegram_updates.FIRST_PAUSE_SECONDS for a, b in zip(fault.seen, fault.seen[1:], strict=False))
+            assert TOKEN not in caplog.text and TOKEN.partition(":")[2] not in caplog.text
+
+
+async def test_a_revoked_token_is_named_and_asked_about_rarely(open_stage, caplog):
+    async with open_stage() as here:
+        await here.still_answers()
+        before = len(here.telegram.calls)
+        here.bot.revoked = True
+        here.bot.arrived.set()
+        await here.telegram.until(lambda: "not accepted" in caplog.text)
+
+        assert "BotFather" in caplog.text
+        assert len([c for c in here.telegram.calls[before:] if c.method == "getUpdates"]) <= 1
+        assert telegram_updates.REFUSED_PAUSE_SECONDS >= 60
+
+
+async def test_news_count_as_taken_only_when_they_are_stored(open_stage, caplog):
+    """A database that is locked for a while loses nothing: Telegram brings the message once more."""
+    async with open_stage(memory={"busy_seconds": 0.1}) as here:
+        await here.still_answers()
+        await here.history(PRIVATE_KEY)
+        ben = here.telegram.world.private(here.ben, here.bot)
+        other = sqlite3.connect(here.config.paths.data / "troupe.db", isolation_level=None)
+        try:
+            other.execute("BEGIN IMMEDIATE")
+            here.telegram.say(here.anna, here.private, "Do not lose this")
+            here.telegram.say(here.ben, ben, "Nor this")
+            await here.telegram.until(lambda: caplog.text.count("is asked for again") >= 2)
+            other.execute("ROLLBACK")
+        finally:
+            other.close()
+        await here.answered(here.private, 2)
+        await here.answered(ben, 1)
+
+        told = [t.text for t in await here.history(PRIVATE_KEY) if not t.by_character]
+        assert told == ["Are you there?", "Do not lose this"]
+
+
+async def test_a_webhook_hears_only_who_knows_the_secret(tmp_path, tiny_model):
+    async with LoopbackTelegram() as telegram:
+        settings = {"webhook_url": "https://bot.example", "webhook_port": 0}
+        async with stage(tmp_path, tiny_model, server=telegram, environment={"secret": SECRET}, telegram=settings) as here:
+            hook = await telegram.until(lambda: here.bot.webhook)
+            assert hook == {"url": "https://bot.example/telegram/4242", "secret_token": SECRET}
+            port = here.chat._webhook._runner.addresses[0][1]
+            address = f"http://127.0.0.1:{port}/telegram/4242"
+            here.bot.webhook = None  # the test itself is Telegram's side of TLS
+            message = telegram.say(here.anna, here.private, "Good evening")
+            update = here.bot.updates[-1]
+
+            async def bring(body, secret=SECRET):
+                headers = {SECRET_HEADER: secret}
+                async with aiohttp.ClientSession() as session, session.post(address, data=body, headers=headers) as response:
+                    return response.status
+
+            assert await bring(json.dumps(update), "wrong") == 403
+            assert await bring(b"{broken") == 400
+            assert await bring(json.dumps({"update_id": 1, "message": {}})) == 200
+            assert [await bring(json.dumps(update)) for _ in range(3)] == [200, 200, 200]
+            assert len(await here.answered(here.private, 1)) == 1
+            [turn] = [t for t in await here.history(PRIVATE_KEY) if not t.by_character]
+            assert turn.message_id == str(message["message_id"])
+            assert not [c for c in telegram.calls if c.method == "getUpdates"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "secret", "words"),
+    [
+        ({"webhook_url": "http://bot.example"}, SECRET, "https://"),
+        ({"webhook_url": "https://bot.example"}, "", "TELEGRAM_WEBHOOK_SECRET"),
+        ({"webhook_url": "https://bot.example"}, "with spaces", "letters, digits"),
+    ],
+)
+async def test_a_webhook_that_cannot_be_meant_is_refused_at_the_start(tmp_path, tiny_model, settings, secret, words):
+    with pytest.raises(ConfigError, match=words):
+        async with stage(tmp_path, tiny_model, environment={"secret": secret}, telegram=settings):
+            pass
+
+
+@pytest.mark.parametrize(
+    ("environment", "words"),
+    [
+        ({"TELEGRAM_BOT_TOKEN": "hello"}, "looks like 123456:ABC"),
+        ({"TELEGRAM_BOT_TOKEN": "1:a", "MARA": "1:a"}, "needs its own"),
+        ({"MARA": "2:b"}, "company's own bot"),
+    ],
+)
+def test_tokens_that_cannot_be_meant_are_refused(environment, words):
+    with pytest.raises(ConfigError, match=words):
+        bot_tokens(TelegramSettings(bots={"mara-quill": "MARA"}), environment)
+
+
+def test_tokens_come_from_the_environment_by_name():
+    settings = TelegramSettings(bots={"mara-quill": "MARA"})
+
+    assert bot_tokens(settings, {}) == {}
+    assert bot_tokens(settings, {"TELEGRAM_BOT_TOKEN": " 1:a\n", "MARA": "2:b"}) == {"": "1:a", "mara-quill": "2:b"}
+
+
+async def test_a_check_says_who_the_bot_is_and_what_is_wrong():
+    async with LoopbackTelegram() as telegram:
+        telegram.world.add_bot(TOKEN, "Troupe", "troupe_bot")
+        settings = TelegramSettings(api_base=telegram.base, file_base=telegram.file_base)  # its last part may be left out
+
+        facts = await examine(settings, {"TELEGRAM_BOT_TOKEN": TOKEN})
+        assert all(f.ok for f in facts) and "@troupe_bot" in facts[0].what and "/setprivacy" in facts[1].what
+        [refused] = await examine(settings, {"TELEGRAM_BOT_TOKEN": "1:wrong"})
+        assert not refused.ok and "not accepted" in refused.what
+    [unreachable] = await examine(settings, {"TELEGRAM_BOT_TOKEN": TOKEN})
+    assert not unreachable.ok and "cannot be reached" in unreachable.what
+    [absent] = await examine(settings, {})
+    assert absent.ok and "TELEGRAM_BOT_TOKEN" in absent.what
+
+
+CONFIG = """
+[paths]
+characters = "{characters}"
+models = "{data}/gguf"
+data = "{data}"
+[engine]
+model = "{model}"
+cache_tokens = 8192
+[sessions]
+settle_seconds = {settle}
+reply_tokens = {reply}
+card_tokens = 2000
+exemplar_tokens = 600
+[telegram]
+api_base = "{api_base}"
+file_base = "{file_base}"
+private_streaming = "{streaming}"
+edit_seconds = 1
+"""
+
+
+@pytest.mark.parametrize("moment", ["stored", "growing"])
+async def test_a_killed_process_answers_once_when_it_is_back(tmp_path, tiny_model, moment):
+    """kill -9 between "stored" and "answered", and while a reply grows by edits: the next process brings it to its end."""
+    async with LoopbackTelegram() as telegram:
+        bot = telegram.world.add_bot(TOKEN, "Troupe", "troupe_bot")
+        anna = telegram.world.add_person(5, "Anna")
+        private = telegram.world.private(anna, bot)
+        streaming = "edit" if moment == "growing" else "none"
+
+        async def start(settle, reply):
+            values = {"characters": HERE / "characters", "data": tmp_path, "model": tiny_model, "settle": settle, "reply": reply}
+            config = tmp_path / "config.toml"
+            config.write_text(CONFIG.format(**values, api_base=telegram.api_base, file_base=telegram.file_base, streaming=streaming))
+            arguments = ("-m", "tests.connectors.telegram_server_process", str(config))
+            return await asyncio.create_subprocess_exec(sys.executable, *arguments, cwd=HERE, stderr=asyncio.subprocess.DEVNULL)
+
+        first = await start(600 if moment == "stored" else 0, 1500)
+        telegram.say(anna, private, "Do not forget me")
+        await telegram.until(lambda: telegram.of("sendChatAction") if moment == "stored" else telegram.of("editMessageText"))
+        first.kill()
+        await first.wait()
+        assert len(telegram.sent(private)) == (0 if moment == "stored" else 1)
+
+        second = await start(0, 24)
+        try:
+            await telegram.until(
+                lambda: (
+                    len(telegram.sent(private)) == 1 and (moment == "stored" or "again" in str(telegram.sent(private)[0]["reply_markup"]))
+                )
+            )
+            telegram.say(anna, private, "And now?")
+            await telegram.until(lambda: len(telegram.sent(private)) == 2)
+        finally:
+            second.kill()
+            await second.wait()
+        assert len(telegram.sent(private)) == 2
+        assert telegram.problems == []
+
+
+async def test_somebody_is_seen_to_type_at_once_while_eight_chats_are_answered(open_stage, caplog):
+    """Measured, not judged: the figure stands in the log of the test run."""
+    caplog.set_level(logging.INFO)
+    async with open_stage(sessions={"reply_tokens": 300, "settle_seconds": 0.3}) as here:
+        world = here.telegram.world
+        for n in range(8):
+            person = world.add_person(100 + n, f"Busy {n}")
+            here.telegram.say(person, world.private(person, here.bot), "Tell me everything")
+        await here.telegram.until(lambda: len(here.telegram.of("sendChatAction")) >= 8)
+        waits = []
+        for n in range(20):
+            person = world.add_person(200 + n, f"Guest {n}")
+            chat = world.private(person, here.bot)
+            began = asyncio.get_running_loop().time()
+            here.telegram.say(person, chat, "Hello")
+            [first, *_] = await here.telegram.until(lambda chat=chat: here.telegram.of("sendChatAction", chat=chat))
+            waits.append(first.at - began)
+
+        assert len(waits) == 20
+        log.info("update to chat action: median %.0f ms, worst %.0f ms", 1000 * statistics.median(waits), 1000 * max(waits))
+
+
+async def test_nothing_that_people_say_and_no_token_is_logged(open_stage, caplog):
+    caplog.set_level(logging.DEBUG, logger="bot")
+    async with open_stage() as here:
+        group = here.group()
+        here.telegram.say(here.anna, here.private, "a canary sings")
+        here.telegram.say(here.anna, here.private, "/memory add a canary sings")
+        here.telegram.say(here.anna, group, "@troupe_bot a canary sings")
+        here.telegram.faults.append(Fault("sendMessage", 400, description="Bad Request: chat not found", chat_id=GROUP))
+        await here.still_answers()
+
+    assert "canary" not in caplog.text and TOKEN not in caplog.text
