@@ -73,6 +73,8 @@ class SessionSettings(Section):
     retries: int = Field(2, ge=0)
     message_characters: int = Field(8000, ge=1)
     stale_minutes: float = Field(15, gt=0)
+    attempts: int = Field(3, ge=1)
+    closing_seconds: float = Field(10, ge=1)
     idle_seconds: Seconds = 300
     reply_tokens: int = Field(160, ge=8)
     card_tokens: int = Field(900, ge=64)
@@ -94,6 +96,17 @@ class RetrievalSettings(Section):
 class MemorySettings(Section):
     url: str = ""
     busy_seconds: Seconds = 5
+    retention_days: int = Field(0, ge=0)
+    left_days: int = Field(30, ge=0)
+
+
+class JobSettings(Section):
+    """What is done by itself while Troupe serves."""
+
+    backup_hours: Annotated[float, Field(ge=0, le=8760)] = 24
+    backups_kept: int = Field(7, ge=1)
+    retention_hours: Annotated[float, Field(ge=0, le=8760)] = 6
+    checkpoint_hours: Annotated[float, Field(ge=0, le=8760)] = 1
 
 
 class CharacterSettings(Section):
@@ -122,7 +135,7 @@ class WebSettings(Section):
 class DiscordSettings(Section):
     """Joins when the variable that ``token_env`` names is set."""
 
-    token_env: str = "DISCORD_BOT_TOKEN"  # noqa: S105  a name, not a secret
+    token_env: str = "DISCORD_BOT_TOKEN"
     api_base: str = "https://discord.com/api/v10"
     gateway_url: str = "wss://gateway.discord.gg/"
     servers: tuple[int, ...] = ()
@@ -168,6 +181,7 @@ class Config(Section):
     sessions: SessionSettings = SessionSettings()
     retrieval: RetrievalSettings = RetrievalSettings()
     memory: MemorySettings = MemorySettings()
+    jobs: JobSettings = JobSettings()
     characters: CharacterSettings = CharacterSettings()
     web: WebSettings = WebSettings()
     discord: DiscordSettings = DiscordSettings()

@@ -7,6 +7,7 @@
     ├── CommandRefused       a command that may not or cannot be carried out; the sentence is for the person
     ├── StoreError           the memory database could not be read or written
     │   ├── StoreBusy        locked by somebody else; trying again can help
+    │   ├── StoreFull        no room on the disk, or the disk fails; goes on by itself when there is room
     │   └── StoreNewer       written by a newer Troupe
     ├── ConnectorError       a platform refused or went away
     │   ├── RateLimited      .retry_after_seconds
@@ -51,6 +52,10 @@ class StoreError(BotError):
 
 class StoreBusy(StoreError):
     """The database is locked by another process."""
+
+
+class StoreFull(StoreError):
+    """The disk is full or failing; nothing of this was stored."""
 
 
 class StoreNewer(StoreError):

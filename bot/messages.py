@@ -119,6 +119,15 @@ class Previewing(Protocol):
         ...
 
 
+@runtime_checkable
+class Findable(Protocol):
+    """A channel in which one can look up what was sent, when a crash came before its id was stored."""
+
+    async def find_sent(self, character: Face, after_message_id: str) -> list[str]:
+        """Ids of what we have said as ``character`` since a message, the oldest first."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Incoming:
     """Something that somebody said, as a connector hands it over."""

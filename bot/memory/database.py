@@ -20,7 +20,7 @@ from sqlalchemy import URL, Connection, NullPool, Table, event, exc
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from bot.errors import StoreBusy, StoreError
+from bot.errors import StoreBusy, StoreError, StoreFull
 from bot.memory.schema import storable
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,7 @@ class Database:
 
         Raises:
             StoreBusy: another process held its lock for longer than ``memory.busy_seconds``.
+        StoreFull: there is no room on the disk.
             StoreError: anything else; says what to do.
         """
         return await self._finish(self._write(work))
@@ -226,13 +227,13 @@ def translated(error: BaseException | None, url: URL) -> StoreError:
         case sqlite3.SQLITE_READONLY:
             return StoreError(f"{where} cannot be written; give this user the right to write the file and its folder")
         case sqlite3.SQLITE_FULL:
-            return StoreError(f"{where}: the disk is full; nothing of this was stored. Make room, then go on")
+            return StoreFull(f"{where}: the disk is full; nothing of this was stored. Make room, then go on")
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
             return damaged(where)
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return StoreError(f"{where} cannot be opened; see that it and its folder are there and may be read and written")
         case sqlite3.SQLITE_IOERR:
-            return StoreError(f"{where}: the disk could not be read or written ({error}); see whether it is full or failing")
+            return StoreFull(f"{where}: the disk could not be read or written ({error}); see whether it is full or failing")
         case sqlite3.SQLITE_TOOBIG:
             return StoreError(f"{where}: a text is longer than the database can hold; shorten it")
         case _:

@@ -26,6 +26,8 @@ from bot.memory.forgetting import Forgetting, forget_in_copy
 from bot.memory.people import Consent, ConsentKind, People, PersonRecord
 from bot.memory.ratings import Rating, Ratings
 from bot.memory.registry import CharacterRecord, Registry
+from bot.memory.restoring import put_back
+from bot.memory.retention import Retention
 from bot.memory.turns import PendingTurn, Turns
 from bot.memory.upgrade import bring_up_to_date
 
@@ -61,12 +63,12 @@ class StoreStatus:
     file_bytes: int  # with the log; 0 where the database is not a file
 
 
-class Store(Turns, Deliveries, Channels, People, Registry, Facts, Ratings, Blocks, Forgetting):
+class Store(Turns, Deliveries, Channels, People, Registry, Facts, Ratings, Blocks, Forgetting, Retention):
     """Use ``await Store.open(...)``, and ``close`` at the end."""
 
     def __init__(self, database: Database, now: Callable[[], datetime], backups: Path) -> None:
         super().__init__(database, now)
-        self._backups = backups
+        self.backups = backups
 
     @classmethod
     async def open(cls, settings: MemorySettings, data: Path, *, clock: Callable[[], datetime] | None = None) -> Store:
@@ -91,6 +93,11 @@ class Store(Turns, Deliveries, Channels, People, Registry, Facts, Ratings, Block
             await store.close()
             raise
         return store
+
+    @property
+    def is_file(self) -> bool:
+        """Whether copies are ours to make; another database has its own tools."""
+        return self._database.path is not None
 
     async def close(self) -> None:
         """Finish what was begun and let go of the database. A second call does nothing."""
@@ -119,18 +126,30 @@ class Store(Turns, Deliveries, Channels, People, Registry, Facts, Ratings, Block
         """Write a whole copy to ``to`` while the house goes on. To restore it, stop Troupe and put it in the database's place."""
         await self._database.backup(to)
 
+    @staticmethod
+    async def restore(settings: MemorySettings, data: Path, copy: Path, *, now: datetime) -> Path:
+        """Put a copy in the database's place; returns where the database that was there is now. Nobody may have it open.
+
+        Raises:
+            StoreError: the copy is not whole, or something has the database open; nothing was changed.
+        """
+        path = sqlite_path(_url(settings, data))
+        if path is None:
+            raise StoreError("memory.url names no file; bring the copy back with the database's own tool, such as pg_restore")
+        return await asyncio.to_thread(put_back, copy, path, data / BACKUPS, settings.busy_seconds, now)
+
     async def forget_in_backups(self, person_id: str) -> int:
         """Take a person out of every copy in the backups folder too; returns in how many they were.
 
         Raises:
             StoreError: a copy could not be read or changed; the others were.
         """
-        return await asyncio.to_thread(_forget_in_copies, self._backups, person_id)
+        return await asyncio.to_thread(_forget_in_copies, self.backups, person_id)
 
 
 def _forget_in_copies(folder: Path, person_id: str) -> int:
     changed, failed = 0, []
-    for copy in sorted(folder.glob("*.db")):
+    for copy in sorted(folder.iterdir()) if folder.is_dir() else ():
         try:
             changed += forget_in_copy(copy, person_id)
         except OSError as error:

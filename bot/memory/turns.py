@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, Literal, cast, get_args
 
 from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, and_, exists, func, or_, select, update
@@ -166,26 +165,11 @@ class Turns(Part):
         statement = update(_turns).where(_turns.c.id == turn_id).values(attempts=_turns.c.attempts + 1).returning(_turns.c.attempts)
         return await self._database.write(lambda c: c.execute(statement).scalar_one_or_none() or 0)
 
-    async def pending(self, channel: ChannelKey | None = None, *, stale_after_seconds: float | None = None) -> list[PendingTurn]:
-        """Turns that the last process left in the state ``heard``, oldest first.
-
-        Those sent longer than ``stale_after_seconds`` ago become ``stale`` and are not given, unless a part of an answer
-        is on the screen already: that is completed. How many are stale, ``status`` tells.
-        """
-        replies = schema.replies
-
-        def work(connection: Connection) -> list[PendingTurn]:
-            left = (_turns.c.state == "heard") & (_turns.c.channel == channel if channel is not None else True)
-            if stale_after_seconds is not None:
-                shown = exists().where(replies.c.cause_id == _turns.c.id, replies.c.state.in_(("opened", "final")))
-                too_old = left & (_turns.c.sent_at < self._now() - timedelta(seconds=stale_after_seconds)) & ~shown
-                connection.execute(update(_turns).where(too_old).values(state="stale"))
-                stale = select(_turns.c.id).where(_turns.c.state == "stale")
-                given_up = update(replies).where(replies.c.cause_id.in_(stale), replies.c.state == "claimed")
-                connection.execute(given_up.values(state="failed", reason="too old to be answered", updated_at=self._now()))
-            return [_pending(row) for row in connection.execute(select(_turns).where(left).order_by(_turns.c.id))]
-
-        return await (self._database.read(work) if stale_after_seconds is None else self._database.write(work))
+    async def pending(self, channel: ChannelKey | None = None) -> list[PendingTurn]:
+        """Turns that the last process left in the state ``heard``, oldest first. ``expire`` first takes out those that are too old."""
+        left = (_turns.c.state == "heard") & (_turns.c.channel == channel if channel is not None else True)
+        rows = await self._database.read(lambda c: c.execute(select(_turns).where(left).order_by(_turns.c.id)).all())
+        return [_pending(row) for row in rows]
 
     async def edit_turn(self, channel: ChannelKey, message_id: str, text: str) -> bool:
         """Somebody changed a message. What a character had said at first stays with the reply.

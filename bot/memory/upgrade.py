@@ -50,6 +50,18 @@ async def bring_up_to_date(url: URL, busy_seconds: float, backups: Path, now: da
         await engine.dispose()
 
 
+def judge_copy(path: Path, busy_seconds: float, *, migrations: Path = MIGRATIONS) -> None:
+    """Whether a file is a whole database of this Troupe or an older one. Blocking; reads all of it.
+
+    Raises:
+        StoreNewer, StoreError: it is not, in a sentence.
+    """
+    url = URL.create("sqlite", database=str(path))
+    steps = ScriptDirectory.from_config(_config(migrations))
+    if _version_of_file(path, url, steps, busy_seconds, look="integrity_check(1)") is None:
+        raise StoreError(f"{path} is an empty database; name a copy from the backups folder")
+
+
 def _config(migrations: Path) -> Config:
     config = Config()
     config.set_main_option("script_location", str(migrations).replace("%", "%%"))  # the file format knows %(name)s
@@ -122,14 +134,14 @@ def _create_file(path: Path) -> None:
         raise StoreError(f"{path} cannot be made: {error.strerror}; give this user the right to write {path.parent}") from error
 
 
-def _version_of_file(path: Path, url: URL, steps: ScriptDirectory, busy_seconds: float) -> str | None:
+def _version_of_file(path: Path, url: URL, steps: ScriptDirectory, busy_seconds: float, look: str = "quick_check(1)") -> str | None:
     """Look at the file without being able to change it."""
     try:
         with path.open("rb") as file:
             if file.read(len(_FIRST_BYTES)) != _FIRST_BYTES:
                 raise damaged(str(path))
         with translating(url), closing(read_only(path, busy_seconds)) as connection:
-            if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            if connection.execute(f"PRAGMA {look}").fetchone() != ("ok",):
                 raise damaged(str(path))
             tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")} - {"sqlite_sequence"}
             versions = []

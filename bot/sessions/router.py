@@ -10,12 +10,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import count
 from typing import Literal
 
 from bot.characters.cast import Character
-from bot.errors import BotError, CommandRefused, ConnectorError, EngineBusy, EngineError, PromptTooLong
+from bot.errors import BotError, CommandRefused, ConnectorError, EngineBusy, EngineError, PromptTooLong, StoreBusy, StoreError, StoreFull
 from bot.memory.store import Delivery, PendingTurn
 from bot.messages import Channel, ChannelKey, Incoming, Reply, Turn
 from bot.sessions.casting import Call, cast_reply, named_in
@@ -32,6 +34,13 @@ LOST_REPLY = "(Something went wrong behind the curtain, and that reply was lost.
 BUSY = "(Too many people are talking at once just now. Please try again in a moment.)"
 TOO_LONG = "(That was too long for me to read at once. Please say it in fewer words.)"
 FULL = "(I cannot keep up with this channel: some messages will stay unanswered.)"
+AWAY = "(I was away, and {count} of the messages here stayed unanswered. Say it again if it still matters.)"
+SET_ASIDE = "(Something about a message here keeps making me fall over. I leave it unanswered and go on.)"
+WAITING = "(I cannot write anything down just now. What was said here is answered as soon as I can again.)"
+UNHEARD = "(I cannot write anything down just now, so I could not take that in. Please say it again in a while.)"
+
+TOLD_AGAIN_SECONDS = 600.0
+PAUSES_SECONDS = (1.0, 5.0, 15.0)  # before the database is tried again; the last one from then on
 
 
 @dataclass(slots=True)
@@ -44,6 +53,8 @@ class _Heard:
     direct: bool
     done: asyncio.Future[list[Reply]]
     unkept_for: frozenset[str] | None = None  # its words are not stored: which characters were there to hear them
+    resumed: bool = False  # left over by the last process
+    begun: bool = False  # and that one had begun to answer: what came after it is another turn
 
 
 @dataclass(slots=True)
@@ -54,6 +65,7 @@ class _Again:
     wish: Literal["take", "more", "rest"]
     port: Channel
     done: asyncio.Future[list[Reply]]
+    resumed: bool = False
 
 
 class Router:
@@ -64,6 +76,7 @@ class Router:
         self._company = company
         self._conversations: dict[ChannelKey, _Conversation] = {}
         self._closing = False
+        self._trying: asyncio.Task[None] | None = None
         self.gate = Gate(stage.store, stage.settings)
         self.recaps = Recaps(stage)
 
@@ -90,8 +103,15 @@ class Router:
             return None
         awake = await self._company.awake(incoming.channel)
         present = {c.id for c in awake} | {m for m in incoming.mentions if self._company.by_id(m) is not None}
-        kept = await self._stage.store.consented(incoming.author.id, "remember")
-        turn = await self._stage.store.remember(incoming, sorted(present), "stale" if late else "heard", keep_words=kept)
+        try:
+            kept = await self._stage.store.consented(incoming.author.id, "remember")
+            turn = await self._stage.store.remember(incoming, sorted(present), "stale" if late else "heard", keep_words=kept)
+        except StoreError:
+            if self.gate.once(f"unheard {incoming.channel}", TOLD_AGAIN_SECONDS):
+                await incoming.channel_port.notice(UNHEARD)
+            raise
+        if turn is not None and late:
+            log.info("a message from before a standstill is not answered channel=%s turn=%d", incoming.channel, turn.id)
         if turn is None or late:
             return None
         done = _watched()
@@ -125,22 +145,55 @@ class Router:
     async def take_up(self, port_of: Callable[[ChannelKey], Channel | None]) -> int:
         """After a start: finish what the last process left undone, oldest first. Returns how many turns were taken up.
 
-        Channels for which ``port_of`` gives nothing wait for their connector.
+        Channels for which ``port_of`` gives nothing wait for their connector. What is too old is said to be so, and a turn
+        during which ``sessions.attempts`` processes in a row have ended is set aside.
         """
+        store, settings = self._stage.store, self._stage.settings
+        for channel, turns in (await store.expire(settings.stale_minutes * 60)).items():
+            log.warning("turns are too old to be answered channel=%s turns=%d", channel, turns)
+            if (port := port_of(channel)) is not None:
+                await port.notice(AWAY.format(count=turns))
         taken = 0
-        for pending in await self._stage.store.pending(stale_after_seconds=self._stage.settings.stale_minutes * 60):
+        suspects: list[PendingTurn] = []
+        for pending in await store.pending():
             port = port_of(pending.turn.channel)
-            if port is not None and not pending.turn.text:  # its words were not kept, so there is nothing to answer
-                await self._stage.store.set_state(pending.turn.id, "skipped")
-            elif port is not None:
-                await self._post(pending.turn.channel, self._resumed(pending, port))
+            if port is None:
+                continue
+            if not pending.turn.text:  # its words were not kept, so there is nothing to answer
+                await store.set_state(pending.turn.id, "skipped")
+            elif pending.attempts + 1 >= settings.attempts:  # the first one is not counted
+                await self._set_aside(pending, port)
+            elif pending.attempts:
+                suspects.append(pending)
                 taken += 1
-        for delivery in await self._stage.store.unfinished():
+            else:
+                await self._post(pending.turn.channel, await self._resumed(pending, port))
+                taken += 1
+        for delivery in await store.unfinished():
             port = port_of(delivery.channel)
             if port is not None:
-                await self._post(delivery.channel, _Again(delivery, "rest", port, _watched()))
+                await self._post(delivery.channel, _Again(delivery, "rest", port, _watched(), resumed=True))
                 taken += 1
+        if suspects:
+            self._trying = asyncio.create_task(self._try_alone(suspects, port_of), name="try suspects")
         return taken
+
+    async def _try_alone(self, suspects: Sequence[PendingTurn], port_of: Callable[[ChannelKey], Channel | None]) -> None:
+        """Two processes have ended while these were being answered: one after the other, so that only the guilty is counted again."""
+        for pending in suspects:
+            port = port_of(pending.turn.channel)
+            if port is None:
+                continue
+            heard = await self._resumed(pending, port)
+            await self._post(pending.turn.channel, heard)
+            await asyncio.wait([heard.done])
+
+    async def _set_aside(self, pending: PendingTurn, port: Channel) -> None:
+        log.error(
+            "a message was set aside, Troupe ended each time it was answered turn=%d channel=%s", pending.turn.id, pending.turn.channel
+        )
+        await self._stage.store.set_aside([pending.turn.id], "Troupe ended each time it was answered")
+        await port.notice(SET_ASIDE)
 
     async def forget_session(self, channel: ChannelKey) -> None:
         """The next prompt here is built from what is stored alone."""
@@ -159,9 +212,23 @@ class Router:
         conversation = self._conversations.get(channel)
         return conversation is not None and conversation.speaking
 
+    async def finish(self, seconds: float) -> int:
+        """Take nothing in any more, and let the replies that are being made come to their end; returns how many did not in time."""
+        self._closing = True
+        for conversation in self._conversations.values():
+            conversation.leave()
+        busy = [conversation.task for conversation in self._conversations.values() if conversation.busy]
+        if not busy:
+            return 0
+        _, left = await asyncio.wait(busy, timeout=seconds)
+        return len(left)
+
     async def close(self) -> None:
         """Stop every reply and wait for the channels' tasks. What was not answered is taken up at the next start."""
         self._closing = True
+        if self._trying is not None:
+            self._trying.cancel()
+            await asyncio.gather(self._trying, return_exceptions=True)
         conversations = list(self._conversations.values())
         await asyncio.gather(*(c.close() for c in conversations))
         await self.recaps.close()
@@ -177,8 +244,9 @@ class Router:
         if self._closing:
             raise CommandRefused("The company is going home; please try again after the restart.")
 
-    def _resumed(self, pending: PendingTurn, port: Channel) -> _Heard:
-        return _Heard(pending.turn, port, pending.addressed, pending.direct, _watched())
+    async def _resumed(self, pending: PendingTurn, port: Channel) -> _Heard:
+        begun = bool(await self._stage.store.deliveries(pending.turn.id))
+        return _Heard(pending.turn, port, pending.addressed, pending.direct, _watched(), resumed=True, begun=begun)
 
     async def _post(self, channel: ChannelKey, work: _Heard | _Again) -> None:
         conversation = self._conversations.get(channel)
@@ -203,11 +271,14 @@ class _Conversation:
     _arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _stop: asyncio.Event = field(default_factory=asyncio.Event)
     _busy: bool = False
+    _leaving: bool = False
     _told_full: bool = False
-    _task: asyncio.Task[None] = field(init=False)
+    _told_waiting: bool = False
+    _waiting: bool = False  # for the database
+    task: asyncio.Task[None] = field(init=False)
 
     def __post_init__(self) -> None:
-        self._task = asyncio.create_task(self.run(), name=f"channel {self.channel}")
+        self.task = asyncio.create_task(self.run(), name=f"channel {self.channel}")
 
     async def post(self, work: _Heard | _Again) -> None:
         """A full inbox keeps what it has: the newest message is recorded as skipped, and the channel is told once."""
@@ -243,12 +314,23 @@ class _Conversation:
             work.done.set_result([])
 
     async def close(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    @property
+    def busy(self) -> bool:
+        return self._busy
+
+    def leave(self) -> None:
+        """Nothing new is begun; what is in the inbox is taken up at the next start."""
+        self._leaving = True
+        self._arrived.set()
+        if self._waiting:
+            self._stop.set()
 
     async def run(self) -> None:
         try:
-            while (work := await self._listen()) is not None:
+            while not self._leaving and (work := await self._listen()) is not None:
                 if work:  # nothing is left when somebody said "stop" while the burst settled
                     await self._carry_out(work)
                 self._busy = False
@@ -256,26 +338,31 @@ class _Conversation:
         finally:
             # No await between "the inbox is empty" and here, so a message posted meanwhile finds a new conversation.
             self.all.pop(self.channel, None)
+            for left in self.inbox:  # on the way out: they are taken up at the next start
+                self._resolve([left] if isinstance(left, _Heard) else left, [])
 
     async def _listen(self) -> list[_Heard] | _Again | None:
         """What is to be done next: the messages that came close together are one turn. None: it has been quiet."""
         settings = self.stage.settings
         if not self.inbox:
             self._arrived.clear()
-            try:
+            with suppress(TimeoutError):
                 await asyncio.wait_for(self._arrived.wait(), settings.idle_seconds)
-            except TimeoutError:
-                if not self.inbox:
-                    return None
+            if self._leaving or not self.inbox:
+                return None
         self._busy = True  # from here on a wish to stop concerns this turn
         if isinstance(self.inbox[0], _Heard) and settings.settle_seconds:
             await asyncio.sleep(settings.settle_seconds)
+        if self._leaving:
+            return None
         self._told_full = False
         burst: list[_Heard] = []
         while self.inbox:
             first = self.inbox.popleft()
             if isinstance(first, _Heard):
                 burst.append(first)
+                if first.begun:
+                    break
             elif not burst:
                 return first
             else:
@@ -287,7 +374,7 @@ class _Conversation:
         """The one place where a turn's errors end: said in the channel, kept in the log, and the channel goes on."""
         port = work.port if isinstance(work, _Again) else work[-1].port
         try:
-            replies = await (self._once_more(work) if isinstance(work, _Again) else self._answer(work))
+            replies = await (self._once_more(work) if isinstance(work, _Again) else self._answer_in_time(work))
         except BotError as error:
             log.warning("turn failed channel=%s error=%s: %s", self.channel, type(error).__name__, error)
             await self._failed(work, error)
@@ -303,10 +390,44 @@ class _Conversation:
         else:
             self._resolve(work, replies)
 
+    async def _answer_in_time(self, heard: list[_Heard]) -> list[Reply]:
+        """Answer; while the database is locked or the disk is full, wait and go on where it stood, until the turn is too old.
+
+        Whoever awaits the turn is told at once. The next process would take it up; so does this one.
+        """
+        for tried in count():
+            try:
+                replies = await self._answer(heard)
+                self._told_waiting = False
+                return replies
+            except (StoreBusy, StoreFull) as error:
+                age = (datetime.now(UTC) - heard[-1].turn.sent_at).total_seconds()
+                if age > self.stage.settings.stale_minutes * 60:
+                    raise
+                log.warning("turn waits for the database channel=%s turn=%d error=%s", self.channel, heard[-1].turn.id, error)
+                self._reject(heard, error)
+                if not self._told_waiting:
+                    self._told_waiting = True
+                    await heard[-1].port.notice(WAITING)
+            self._waiting = True
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), PAUSES_SECONDS[min(tried, len(PAUSES_SECONDS) - 1)])
+            self._waiting = False
+            if self._stop.is_set():
+                break
+        if not self._leaving:  # somebody said "stop"
+            for each in heard:
+                await self.stage.store.set_state(each.turn.id, "skipped")
+        return []
+
     async def _answer(self, heard: list[_Heard]) -> list[Reply]:
         store, settings = self.stage.store, self.stage.settings
         cause = heard[-1].turn
-        self.unstored.extend(Unstored(each.turn, each.unkept_for) for each in heard if each.unkept_for is not None)
+        for each in heard:
+            if each.resumed:  # before anything that could end the process once more
+                await store.count_attempt(each.turn.id)
+        known = {u.turn.id for u in self.unstored}
+        self.unstored.extend(Unstored(h.turn, h.unkept_for) for h in heard if h.unkept_for is not None and h.turn.id not in known)
         awake = await self.company.awake(self.channel)
         own = await store.channel_settings(self.channel)
         speakers = await self._cast(heard, awake, always=own.get("always_answer", settings.always_answer))
@@ -315,7 +436,7 @@ class _Conversation:
         while speakers and not self._stop.is_set():
             speaker = speakers.pop(0)
             position += 1
-            task = Task(cause, heard[-1].port, position)
+            task = Task(cause, heard[-1].port, position, resumed=heard[-1].resumed)
             reply = await self._session(speaker).speak(speaker, task, self.company.seen_in(self.channel), self._stop)
             if reply is None:
                 continue
@@ -379,7 +500,7 @@ class _Conversation:
             case "rest":
                 # What was left half done beside an answered turn is another take, or (the first of its position) "go on".
                 over = next((d for d in await store.takes(old) if d.chosen), None)
-                task = Task(cause, wish.port, old.position, old.take, over=over, go_on=over is None)
+                task = Task(cause, wish.port, old.position, old.take, over=over, go_on=over is None, resumed=wish.resumed)
         reply = await self._session(character).speak(character, task, self.company.seen_in(self.channel), self._stop)
         replies = [] if reply is None else [reply]
         if unkept is not None:
@@ -397,6 +518,9 @@ class _Conversation:
                     await self.stage.store.set_state(each.turn.id, "failed")
         except BotError as second:
             log.warning("the failure could not be recorded channel=%s error=%s", self.channel, second)
+        self._reject(work, error)
+
+    def _reject(self, work: list[_Heard] | _Again, error: Exception) -> None:
         for future in _futures(work):
             if not future.done():
                 future.set_exception(error)

@@ -14,9 +14,9 @@ from bot.characters.lorebook import Heard, Lore, match_book
 from bot.characters.macros import fill_macros
 from bot.characters.prompt import PROMPT_VERSION, Budget, PromptRenderer, Rendered, Scene, Spoken
 from bot.config import RetrievalSettings, SessionSettings
-from bot.errors import ConnectorError, EngineError
+from bot.errors import ConnectorError, EngineError, StoreError
 from bot.memory.store import Delivery, Store
-from bot.messages import Channel, ChannelKey, Engine, Piece, Reply, Sampling, Stamp, Turn
+from bot.messages import Channel, ChannelKey, Engine, Findable, Piece, Reply, Sampling, Stamp, Turn
 from bot.retrieval.exemplars import Exemplars
 from bot.sessions.casting import names_of
 from bot.sessions.recall import Recall
@@ -65,6 +65,7 @@ class Task:
     take: int = 0
     over: Delivery | None = None  # the take that is shown now: a further one takes its place and does not see it
     go_on: bool = False
+    resumed: bool = False  # another process may have begun it, and died between sending a piece and noting its id
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,8 @@ class Session:
         # The oldest turn that the prompt begins with. It stays until the history is over its budget, so that between two
         # cuts every prompt begins like the one before.
         self._first_turn: int | None = None
+        # Sent, and their ids not stored because the database refused: known as long as this process lives.
+        self._unnoted: dict[int, tuple[str, ...]] = {}
 
     async def speak(self, character: Character, task: Task, company: Sequence[Character], stop: asyncio.Event) -> Reply | None:
         """Make one reply and bring it into the channel.
@@ -116,10 +119,31 @@ class Session:
             seed=random.randrange(SEED_LIMIT) if seed is None else seed + task.take,
             take=task.take,
         )
+        for sent_id in self._unnoted.get(delivery.id, ()):
+            delivery = await store.opened(delivery, sent_id)
+        self._unnoted.pop(delivery.id, None)
+        if task.resumed and delivery.state in ("claimed", "opened", "final"):
+            delivery = await self._looked_for(delivery, character, task)
         if delivery.state in ("final", "recorded", "cancelled", "failed"):
             return await self._complete(delivery, character, task)
         async with task.port.typing(character.face):
             return await self._perform(delivery, character, task, company, stop)
+
+    async def _looked_for(self, delivery: Delivery, character: Character, task: Task) -> Delivery:
+        """Close the one window of a crash where the platform lets us look: a piece that was sent, and its id not stored.
+
+        There is at most one, because an id is stored before the next piece is sent.
+        """
+        if not isinstance(task.port, Findable):
+            if delivery.state == "claimed":
+                log.warning("taken up without being able to look whether it was sent channel=%s turn=%d", self._channel, task.cause.id)
+            return delivery
+        after = delivery.sent_ids[-1] if delivery.sent_ids else task.cause.message_id
+        for sent_id in await task.port.find_sent(character.face, after):
+            if await self._stage.store.delivery_of(self._channel, sent_id) is None:
+                log.info("a piece was found that the last process had sent channel=%s turn=%d", self._channel, task.cause.id)
+                return await self._stage.store.opened(delivery, sent_id)
+        return delivery
 
     async def _perform(
         self, delivery: Delivery, character: Character, task: Task, company: Sequence[Character], stop: asyncio.Event
@@ -206,7 +230,11 @@ class Session:
 
     def _showing(self, delivery: Delivery, character: Character, task: Task) -> Showing:
         async def opened(sent_id: str) -> None:
-            await self._stage.store.opened(delivery, sent_id)
+            try:
+                await self._stage.store.opened(delivery, sent_id)
+            except StoreError:
+                self._unnoted[delivery.id] = (*self._unnoted.get(delivery.id, ()), sent_id)
+                raise
 
         return Showing(task.port, character.face, opened, sent=delivery.sent_ids)
 

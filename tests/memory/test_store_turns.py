@@ -235,7 +235,7 @@ async def test_what_was_not_answered_is_pending_after_a_restart(open_store, said
     assert (await again.pending(lobby))[0].attempts == 1
 
 
-async def test_a_turn_too_old_to_answer_is_stale_and_counted_and_a_begun_answer_is_not(store, said, clock):
+async def test_a_turn_too_old_to_answer_is_stale_and_counted_and_a_begun_answer_is_not(store, said, clock, lobby):
     """After a long night: no answers to yesterday, but a half-shown reply is completed."""
     untouched = await store.remember(said("m1", "untouched"), [MARA])
     half_shown = await store.remember(said("m2", "half shown"), [MARA])
@@ -244,9 +244,10 @@ async def test_a_turn_too_old_to_answer_is_stale_and_counted_and_a_begun_answer_
     clock.now += timedelta(hours=9)
     fresh = await store.remember(said("m3", "fresh"), [MARA])
 
-    pending = await store.pending(stale_after_seconds=900)
+    stale = await store.expire(900)
 
-    assert [p.turn for p in pending] == [half_shown, fresh]
+    assert stale == {lobby: 1}
+    assert [p.turn for p in await store.pending()] == [half_shown, fresh]
     assert (await store.status()).turns == {"stale": 1, "heard": 2}
     assert [(d.id, d.state) for d in await store.deliveries(untouched.id)] == [(claimed.id, "failed")]
 

@@ -1,0 +1,40 @@
+"""Which jobs this house has, from its settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from bot.config import Config
+from bot.jobs.backups import back_up
+from bot.jobs.jobs import Job
+from bot.jobs.retention import empty_log, forget_old
+from bot.memory.store import Store
+
+
+def planned(config: Config, store: Store, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> list[Job]:
+    """Jobs whose hours are 0 are left out."""
+    settings, memory = config.jobs, config.memory
+
+    async def backup() -> str:
+        return await back_up(store, now(), keep=settings.backups_kept)
+
+    async def retention() -> str:
+        return await forget_old(store, memory, now())
+
+    async def checkpoint() -> str:
+        return await empty_log(store)
+
+    backups = settings.backup_hours if store.is_file else 0  # a server's own tools copy it
+    jobs = (
+        Job("backup", f"copies the database, keeps {settings.backups_kept}", timedelta(hours=backups), backup),
+        Job("retention", _retention(config), timedelta(hours=settings.retention_hours), retention),
+        Job("checkpoint", "moves the database's log into its file", timedelta(hours=settings.checkpoint_hours), checkpoint),
+    )
+    return [job for job in jobs if job.every]
+
+
+def _retention(config: Config) -> str:
+    days, left = config.memory.retention_days, config.memory.left_days
+    turns = f"deletes turns after {days} days" if days else "keeps turns"
+    return f"{turns}, {f'forgets places {left} days after they removed us' if left else 'keeps places that removed us'}"
