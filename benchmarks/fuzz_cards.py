@@ -3,7 +3,7 @@
     python benchmarks/fuzz_cards.py [--cards 2000] [--files 10000] [--seed N]
 
 Round trip: each generated card goes through V3 and V2 JSON, PNG and back, and must mean the same. Mutated files: PNG,
-JSON, CHARX and elizaOS files with bytes and structure changed; each must be taken or refused with a sentence, in under
+JSON, YAML, CHARX, BYAF and elizaOS files with bytes and structure changed; each must be taken or refused with a sentence, in under
 2 seconds and with the process under 200 MB more than it began with. Prints the seed, so that a failure can be had again;
 exits 1 if there was one.
 """
@@ -25,6 +25,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import yaml
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from PIL import Image
 
@@ -105,6 +106,14 @@ FULL = v3(
 )
 
 
+BACKYARD = {
+    "manifest.json": b'{"schemaVersion": 1, "characters": ["a/c.json"], "scenarios": ["s.json", "t.json"], "author": {"name": "Ben"}}',
+    "a/c.json": b'{"name": "Ada", "persona": "{user}", "loreItems": [{"key": "a, b", "value": ""}], "images": [{"path": "i.png"}]}',
+    "s.json": b'{"narrative": "n", "firstMessages": [{"text": "Hi"}], "exampleMessages": [{"text": "#{user}: a"}], "messages": [{}]}',
+    "t.json": b'{"firstMessages": [{"text": "Ho"}], "temperature": 0.7}',
+}
+
+
 def seeds() -> list[bytes]:
     """Files to start from: good ones, and good ones that are already on the edge."""
     talk = [[{"user": "Eli", "content": {"text": "d"}}]]
@@ -122,6 +131,9 @@ def seeds() -> list[bytes]:
         archive({"card.json": json.dumps(FULL).encode(), "assets/a.png": picture(64)}),
         archive({"card.json": json.dumps(FULL).encode(), "assets/a.png": picture(64, "JPEG")}, zipfile.ZIP_STORED),
         picture(64, "JPEG") + archive({"card.json": json.dumps(FULL).encode()}),
+        yaml.safe_dump(FULL, allow_unicode=True).encode(),
+        b"name: Ada\ncontext: &c |\n  mends clocks\ngreeting: 'Tick.'\nmore: [*c, {a: 1.5, b: [*c, *c]}]\n",
+        archive({**BACKYARD, "a/i.png": picture(64)}),
     ]
 
 
@@ -188,6 +200,7 @@ def _rewrapped(data: bytearray, chance: random.Random) -> bytearray:
             lambda body: png(text("ccv3", base64.b64encode(body))),
             lambda body: png(text("ccv3", base64.b64encode(body)), text("chara", packed({"name": "Old"}))),
             lambda body: archive({"card.json": body, "assets/a.png": picture(64)}),
+            lambda body: archive({**BACKYARD, chance.choice(list(BACKYARD)): body}),
         )
     )
     return bytearray(wrap(bytes(card)))
@@ -209,6 +222,9 @@ def _bomb(data: bytearray, chance: random.Random) -> bytearray:
         lambda: json.dumps(v3(alternate_greetings=["x"] * chance.choice((90, 100_000)))).encode(),
         lambda: b'{"name": "Ada", "x": [' + b"[]," * 600_000 + b"1]}",
         lambda: b'{"name": "' + b"\\" * 1_500_000,
+        lambda: ("name: Ada\na0: &a0 [lol]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}x]\n" for n in range(1, 12))).encode(),
+        lambda: b"name: Ada\nx:\n" + chance.choice((b"- a\n", b"- - ", b"  [", b"? ", b"- &a b\n", b"{a: ", b"#\n", b"- *a\n")) * 400_000,
+        lambda: b"name: " + chance.choice((b"word ", b"'", b'"a\n', b"|\n ", b"!", b"&", b"\xe2\x80\xa8")) * 400_000,
         lambda: png(text("ccv3", base64.b64encode(b'{"name": "Ada", "description": "' + b"x" * 1_900_000 + b'"}'))),
     ]
     return bytearray(chance.choice(kinds)())

@@ -29,7 +29,9 @@ _NUMBER = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]{1,
 
 
 def load_yaml(data: bytes, limits: CharacterSettings, where: str, *, texts: Collection[str] = ()) -> Any:
-    """The value in ``data``, made of what JSON has. Under the keys ``texts`` a plain number or truth stays the text it was written as.
+    """The value in ``data``, made of what JSON has.
+
+    ``texts`` are fields of the document, or of its ``data``, in which a plain number or truth stays the text it was written as.
 
     Raises:
         CardError: too big (also with its aliases unfolded), too deep, not UTF-8, or not one YAML document.
@@ -114,7 +116,7 @@ class _Builder:
             return word
         if word in _NOTHING:
             return None
-        if holder is not None and holder.key in self._texts:
+        if self._wants_text():
             return word
         if word in _TRUTHS:
             return _TRUTHS[word]
@@ -123,6 +125,10 @@ class _Builder:
         if _WHOLE.fullmatch(word):
             return int(word)
         return float(word) if _NUMBER.fullmatch(word) and math.isfinite(float(word)) else word
+
+    def _wants_text(self) -> bool:
+        in_card = len(self._open) == 1 or (len(self._open) == 2 and self._open[0].key == "data")
+        return in_card and self._open[-1].key in self._texts
 
     def _weigh(self, weight: int) -> None:
         self._weight += weight

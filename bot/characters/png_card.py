@@ -13,7 +13,8 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bot.characters.card import Card, parse_card, to_v2, to_v3
+from bot.characters.assets import IN_CHUNKS, gone_assets, without_files
+from bot.characters.card import Card, card_from_document, parse_card, to_v2, to_v3
 from bot.characters.card_json import dump_json
 from bot.characters.images import check_pixels
 from bot.config import CharacterSettings
@@ -49,11 +50,13 @@ def read_png(data: bytes, limits: CharacterSettings, where: str) -> PngCard:
             continue
         try:
             card = parse_card(_unpacked(cards[keyword], limits, f"{where}: {keyword}"), limits, where)
+            document, gone = without_files(card.document(), IN_CHUNKS)
+            kept = card_from_document(document, limits, where) if gone else card
         except CardError as error:
             refusal = refusal or error
             warnings.append(f"{error}; the other card in the file is used")
             continue
-        return PngCard(card, _picture(chunks), (*card.warnings, *warnings))
+        return PngCard(kept, _picture(chunks), (*card.warnings, *gone_assets(where, gone), *warnings))
     assert refusal is not None, cards.keys()
     raise refusal
 

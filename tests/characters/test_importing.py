@@ -201,6 +201,18 @@ def test_what_a_charx_card_names_and_we_do_not_keep_is_taken_out_of_it():
     assert "embed" not in found.card.text
 
 
+def test_assets_in_the_chunks_of_a_png_are_not_kept_either():
+    """The picture itself is: it is the portrait."""
+    portrait = {"type": "icon", "uri": "ccdefault:", "name": "main", "ext": "png"}
+    joy = {"type": "emotion", "uri": "__asset:joy.png", "name": "joy", "ext": "png"}
+    card = v3(assets=[portrait, joy])
+
+    found = read(png(text("ccv3", packed(card)), text("chara-ext-asset_:joy.png", base64.b64encode(picture()))))
+
+    assert to_v3(found.card)["data"]["assets"] == [portrait]
+    assert "1 of the card's assets" in found.warnings[-1]
+
+
 def test_an_archive_behind_a_jpeg_is_read_too():
     """Some programs hide the archive in a picture."""
     found = read(picture(kind="JPEG") + archive({"card.json": json.dumps(v3()).encode()}), "ada.jpg")

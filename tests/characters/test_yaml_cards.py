@@ -1,10 +1,11 @@
 """Cards written as YAML: what they mean, and what is refused before it grows."""
 
 import json
+import re
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 
 from bot.characters.card import to_v3
 from bot.characters.importing import Imported, read_card
@@ -68,6 +69,7 @@ def test_the_same_character_may_be_json_and_be_called_bot():
 def test_a_card_written_as_yaml_is_the_card(document):
     """Every V3 card means the same in YAML as in JSON."""
     written = yaml.safe_dump(document, sort_keys=False, default_flow_style=False)
+    assume(not re.search(r"\b[0-9]+e[0-9]", written))  # the dumper follows YAML 1.1, where 1e5 is a word
 
     assert to_v3(read(written).card) == document
 
@@ -86,12 +88,14 @@ def test_plain_words_are_what_they_look_like():
     text += (
         "  born: 2001-02-03\n  at: 12:30\n  empty:\n  on: on\n  number: 1_000\n  octal: 010\n  small: -1.5e3\n  '7': \"7\"\n  not: .nan\n"
     )
+    text += "  extensions: {character_version: 1.10, creator: true}\n"
 
     data = read(text).card.document()["data"]
 
     assert (data["name"], data["nickname"], data["character_version"], data["creator"]) == ("No", "1984", "1.10", "true")
     assert (data["born"], data["at"], data["empty"], data["on"]) == ("2001-02-03", "12:30", None, "on")
     assert (data["number"], data["octal"], data["small"], data["7"], data["not"]) == ("1_000", 10, -1500.0, "7", ".nan")
+    assert data["extensions"] == {"character_version": 1.1, "creator": True}  # somebody else's fields of the same name
 
 
 def test_an_alias_stands_for_what_was_written():
