@@ -231,6 +231,28 @@ async def test_a_chat_that_asks_us_to_wait_holds_no_other(open_stage):
         assert sent.at - here.telegram.faults[0].seen[0] >= 2
 
 
+async def test_a_reply_whose_entities_are_refused_goes_plain_instead_of_being_lost(open_stage):
+    async with open_stage() as here:
+        refusal = "Bad Request: can't parse entities: can't find end of the entity"
+        here.telegram.faults.append(Fault("sendMessage", 400, description=refusal))
+        here.telegram.say(here.anna, here.private, "Hello")
+        [reply] = await here.answered(here.private, 1)
+
+        assert here.telegram.sent(here.private)[0].get("entities", []) == []
+        assert "\n" in reply
+
+
+async def test_a_person_who_blocks_the_bot_fails_their_own_turn_alone(open_stage):
+    async with open_stage() as here:
+        ben = here.telegram.world.private(here.ben, here.bot)
+        ben.members[here.ben["id"]] = "kicked"
+        here.telegram.say(here.ben, ben, "Hello")
+        await here.telegram.until(lambda: [c for c in here.telegram.calls if c.method == "sendMessage" and c.status == 403])
+        await here.still_answers()
+
+        assert here.telegram.shown(ben) == []
+
+
 async def test_a_growing_reply_is_a_draft_and_the_message_comes_whole(open_stage):
     slow = {"reply_tokens": 400}
     async with open_stage(telegram={"private_streaming": "draft", "edit_seconds": 1}, sessions=slow) as here:
