@@ -19,6 +19,7 @@ class StageRow:
 
 
 STAGES = (
+    StageRow("extract", "a text -> rows of dialogue and characters' lines", "trainer.extract.stage", "troupe-train extract play.txt --run play"),
     StageRow("dataset", "characters' lines -> samples", "trainer.dataset", "troupe-train dataset --run company --draws 4"),
     StageRow("tune", "samples -> a LoRA adapter", "trainer.tune", "troupe-train tune --run company --threads 2"),
     StageRow("merge", "base + adapter -> a whole model", "trainer.merge", "troupe-train merge --run company"),
