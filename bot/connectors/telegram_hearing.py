@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 LEFT_AT = "left_at"  # setting of a group: when we were removed from it
 NOBODY_HERE = "Nobody of the company is here yet. /characters shows who there is, /wake NAME brings somebody in."
 ONLY_TEXT = "I can read text only. What would you like to say?"
-CARDS = (".png", ".json", ".charx")
+CARDS = (".png", ".json", ".charx", ".yaml", ".yml", ".byaf")
 SLOW = frozenset({"import", "export"})  # they move files: other chats do not wait for them
 OWN_DATA = frozenset({"privacy", "forgetme", "memory", "help"})  # for somebody who is blocked, too
 
