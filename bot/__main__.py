@@ -18,7 +18,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bot import check, sheets
+from bot import check, data_desk, discreet_log, sheets
 from bot.config import Config, SessionSettings, load_config
 from bot.connectors.terminal_chat import TerminalChat, printable, reply_object, stdin_lines
 from bot.engine import models
@@ -63,6 +63,34 @@ def _run(options: argparse.Namespace, config: Config) -> None:
     from bot.serve import serve  # the platforms' libraries take a second to load, which no other command should wait for
 
     asyncio.run(serve(config, lambda line: print(line, flush=True)))
+
+
+def _jobs(options: argparse.Namespace, config: Config) -> None:
+    Console().print(asyncio.run(data_desk.jobs_table(config)))
+
+
+def _data_status(options: argparse.Namespace, config: Config) -> None:
+    print(asyncio.run(data_desk.status(config, options.person)))
+
+
+def _data_backup(options: argparse.Namespace, config: Config) -> None:
+    print(asyncio.run(data_desk.backup(config)))
+
+
+def _data_restore(options: argparse.Namespace, config: Config) -> None:
+    print(asyncio.run(data_desk.restore(config, Path(options.file))))
+
+
+def _data_export(options: argparse.Namespace, config: Config) -> None:
+    print(asyncio.run(data_desk.export(config, options.person)))
+
+
+def _data_consent(options: argparse.Namespace, config: Config) -> None:
+    print(asyncio.run(data_desk.consent(config, options.person, options.kind, options.answer)))
+
+
+def _data_forget(options: argparse.Namespace, config: Config) -> None:
+    print(asyncio.run(data_desk.forget(config, options.person)))
 
 
 def _chat(options: argparse.Namespace, config: Config) -> None:
@@ -206,9 +234,13 @@ def _config_path(given: str | None) -> Path:
 
 def _log_to_stderr(config: Config, *, quiet: bool) -> None:
     level = logging.WARNING if quiet and config.log.level == "INFO" else logging.getLevelName(config.log.level)
-    logging.basicConfig(stream=sys.stderr, level=level, format="%(asctime)s %(levelname)s %(name)s %(message)s")
-    for noisy in ("aiohttp.access", "httpx", "alembic", "aiosqlite"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    discreet_log.log_to(sys.stderr, level, (os.environ.get(name, "") for name in _secrets(config)))
+
+
+def _secrets(config: Config) -> list[str]:
+    """Names of the variables that hold something which must not be shown."""
+    discord, telegram = config.discord, config.telegram
+    return [config.engine.remote.api_key_env, discord.token_env, telegram.token_env, telegram.webhook_secret_env, *telegram.bots.values()]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -272,6 +304,24 @@ def _parser() -> argparse.ArgumentParser:
     use = command(served, "use", _models_use, "serve another model", "troupe models use starter")
     use.add_argument("name", metavar="NAME")
     command(served, "rollback", _models_rollback, "serve the one before again", "troupe models rollback")
+
+    command(commands, "jobs", _jobs, "what is done by itself, and when", "troupe jobs")
+    data = group("data", "what is stored: copies of it, and what belongs to one person")
+    status = command(data, "status", _data_status, "what is stored, in numbers", "troupe data status discord:80351110224678912")
+    status.add_argument("person", nargs="?", metavar="PERSON", help="of one person alone, like terminal or telegram:12345")
+    command(data, "backup", _data_backup, "copy the database to data/backups", "troupe data backup")
+    restore = command(
+        data, "restore", _data_restore, "put a copy in the database's place", "troupe data restore data/backups/troupe-20260501-040000.db"
+    )
+    restore.add_argument("file", metavar="FILE")
+    given = command(data, "export", _data_export, "write everything of a person to a file", "troupe data export telegram:12345")
+    given.add_argument("person", metavar="PERSON")
+    agreed = command(data, "consent", _data_consent, "note a person's answer", "troupe data consent telegram:12345 train no")
+    agreed.add_argument("person", metavar="PERSON")
+    agreed.add_argument("kind", choices=("remember", "train"), metavar="KIND", help="remember or train")
+    agreed.add_argument("answer", choices=("yes", "no"), metavar="yes|no")
+    gone = command(data, "forget", _data_forget, "delete everything of a person, for good", "troupe data forget telegram:12345")
+    gone.add_argument("person", metavar="PERSON")
     return parser
 
 

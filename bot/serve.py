@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from typing import Protocol
@@ -16,13 +17,18 @@ from bot.connectors import discord_chat
 from bot.connectors.telegram_account import bot_tokens
 from bot.connectors.telegram_chat import TelegramChat
 from bot.connectors.web_chat import WebChat
-from bot.errors import BotError
+from bot.discreet_log import tell_discreetly
+from bot.engine.engine import LlamaEngine
+from bot.errors import BotError, EngineStopped
 from bot.house import House, open_house, serving
+from bot.jobs.jobs import Jobs
+from bot.jobs.plan import planned
 from bot.messages import Channel, ChannelKey
 
 log = logging.getLogger(__name__)
 
 INTERRUPTED = 130  # what a shell expects of a process that Ctrl-C ended
+OVERDUE = 1
 
 
 class Connector(Protocol):
@@ -36,10 +42,14 @@ class Connector(Protocol):
 async def serve(config: Config, announce: Callable[[str], None]) -> None:
     """Run until SIGINT or SIGTERM. The first stops in order, a second one at once: what is stored is whole either way.
 
+    After the first, the process is gone within ``sessions.closing_seconds``, whatever hangs.
+
     Raises:
+        EngineStopped: the engine's thread died; whoever supervises this process starts it again, and the turns go on.
         BotError: something could not be opened; everything that was is closed again.
     """
     stopped = _stop_signal()
+    tell_discreetly(asyncio.get_running_loop())
     with serving(config.paths.data):
         async with open_house(config) as house, AsyncExitStack() as connected:
             web = WebChat(config.web, house.desk)
@@ -55,11 +65,49 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
             taken_up = await house.router.take_up(lambda channel: _port(channel, connectors))
             if taken_up:
                 log.info("turns taken up that the last process left turns=%d", taken_up)
+            jobs = Jobs(planned(config, house.desk.store), config.paths.data)
+            connected.push_async_callback(jobs.stop)
+            await jobs.start()
             warming = asyncio.create_task(_warm(house), name="warm prefixes")
-            await stopped.wait()
-            announce("Going home …")
+            died = await _until_stopped(stopped, house)
+            _end_in_any_case(config.sessions.closing_seconds)
             warming.cancel()
             await asyncio.gather(warming, return_exceptions=True)
+            if died:
+                announce("The engine has died; going home.")
+                raise EngineStopped("the engine's thread died, its log line says where; start Troupe again, and every turn goes on")
+            announce("Going home …")
+            unfinished = await house.router.finish(config.sessions.closing_seconds / 2)
+            if unfinished:
+                log.info("replies are left for the next start channels=%d", unfinished)
+
+
+async def _until_stopped(stopped: asyncio.Event, house: House) -> bool:
+    """Whether it was the engine that ended."""
+    engine = house.desk.engine
+    asked = asyncio.create_task(stopped.wait(), name="stop signal")
+    waits: set[asyncio.Task[object]] = {asked}
+    if isinstance(engine, LlamaEngine):
+        waits.add(asyncio.create_task(engine.ended(), name="engine's end"))
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in waits:
+            task.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+    return not stopped.is_set()
+
+
+def _end_in_any_case(seconds: float) -> None:
+    """A thread of its own: it has to work also when the event loop is what hangs. What is stored is whole."""
+
+    def end() -> None:
+        log.error("the end took longer than sessions.closing_seconds=%g; what was left undone is taken up at the next start", seconds)
+        os._exit(OVERDUE)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
 
 
 def _platforms(config: Config, house: House) -> dict[str, Connector]:

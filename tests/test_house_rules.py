@@ -23,7 +23,7 @@ HEIGHT = {
     "config": 1,
     "errors": 0,
 }
-ENTRANCE = {"__main__", "house", "serve", "check", "sheets"}  # the few modules that know every room
+ENTRANCE = {"__main__", "house", "serve", "check", "sheets", "data_desk"}  # the few modules that know every room
 FOR_TRAINER = {"characters", "memory", "retrieval", "engine", "messages", "config", "errors"}
 
 

@@ -15,7 +15,7 @@ from types import MappingProxyType
 
 from bot.commands.desk import Caller, Desk, operators_only
 from bot.errors import CommandRefused, StoreBusy
-from bot.memory.store import Consent, ConsentKind
+from bot.memory.store import Consent, ConsentKind, Store
 
 log = logging.getLogger(__name__)
 
@@ -86,13 +86,16 @@ class Forgotten:
 
 async def status(desk: Desk, caller: Caller, person_id: str | None = None) -> PrivacyStatus:
     """What is stored about the caller, in numbers, and what they agreed to."""
-    person_id = _whom(caller, person_id)
-    everything = await desk.store.everything_of(person_id)
+    return await status_of(desk.store, _whom(caller, person_id))
+
+
+async def status_of(store: Store, person_id: str) -> PrivacyStatus:
+    everything = await store.everything_of(person_id)
     return PrivacyStatus(
         person_id=person_id,
-        remember=await desk.store.consented(person_id, "remember"),
-        train=await desk.store.consented(person_id, "train"),
-        answers=tuple(await desk.store.consents(person_id)),
+        remember=await store.consented(person_id, "remember"),
+        train=await store.consented(person_id, "train"),
+        answers=tuple(await store.consents(person_id)),
         stored=MappingProxyType(dict(Counter({name: len(rows) for name, rows in everything.items() if name != "people"}))),
     )
 
@@ -123,7 +126,11 @@ async def export(desk: Desk, caller: Caller, person_id: str | None = None) -> tu
     person_id = _whom(caller, person_id)
     if not desk.router.gate.once(f"export {person_id}", EXPORT_PAUSE_SECONDS):
         raise CommandRefused(f"That was given to you a moment ago; ask again in {EXPORT_PAUSE_SECONDS / 60:.0f} minutes.")
-    everything = {"person": person_id, "made_at": datetime.now(UTC).isoformat(), **await desk.store.everything_of(person_id)}
+    return await export_of(desk.store, person_id)
+
+
+async def export_of(store: Store, person_id: str) -> tuple[str, bytes]:
+    everything = {"person": person_id, "made_at": datetime.now(UTC).isoformat(), **await store.everything_of(person_id)}
     name = "-".join(part for part in person_id.replace(":", " ").split() if part.isalnum()) or "person"
     return f"troupe-{name}.json", json.dumps(everything, ensure_ascii=False, indent=2).encode("utf-8", "replace")
 
@@ -140,9 +147,14 @@ async def forget(desk: Desk, caller: Caller, person_id: str | None = None) -> Fo
     await desk.router.forget_sessions()
     rows = await desk.store.forget(person_id)
     await desk.router.forget_sessions()
-    copies = await desk.store.forget_in_backups(person_id)
+    return await forget_traces(desk.store, person_id, rows)
+
+
+async def forget_traces(store: Store, person_id: str, rows: Mapping[str, int]) -> Forgotten:
+    """The second half of forgetting, after the ``rows`` of the database: copies of it, and its log."""
+    copies = await store.forget_in_backups(person_id)
     try:
-        await desk.store.checkpoint()
+        await store.checkpoint()
     except StoreBusy:
         # Somebody is reading a long conversation just now. What is in the log is overwritten by the next writes.
         log.warning("the write-ahead log could not be emptied after a forgetting; the next checkpoint does it")

@@ -102,6 +102,10 @@ class LlamaEngine:
         if isinstance(item, EngineError):
             raise item
 
+    async def ended(self) -> None:
+        """Return when the engine's thread is gone: after ``close``, or because it died. Nothing answers any more then."""
+        await self._scheduler.ended.wait()
+
     async def close(self) -> None:
         """Stop, also in the middle of a step; replies that are being made end with ``EngineStopped``. May be called again."""
         self._scheduler.stop()

@@ -83,6 +83,7 @@ class Scheduler:
         self._thread = threading.Thread(target=self._run_thread, name="engine", daemon=True)
         self._ready: Future[Model] = Future()
         self.status = Status()
+        self.ended = asyncio.Event()  # the thread is gone, whether it was asked to or died
 
         self._wake = threading.Condition()  # guards the next four
         self._inbox: list[Request] = []
@@ -434,6 +435,7 @@ class Scheduler:
         self._outbox += [(request, EngineStopped(error)) for request in everybody]
         if not self._loop.is_closed():
             self._hand_over()
+            self._loop.call_soon_threadsafe(self.ended.set)
 
     # -- figures
 

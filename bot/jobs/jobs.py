@@ -79,11 +79,12 @@ class Jobs:
         if not self._serving:
             return
         self._serving = False
-        self._scheduler.shutdown(wait=False)
+        self._scheduler.pause()
         running = list(self._running.values())
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
+        self._scheduler.shutdown(wait=False)
         await self._write()
 
     def first_run(self, job: Job) -> datetime:
@@ -102,7 +103,7 @@ class Jobs:
         task = asyncio.create_task(self._do(self._jobs[name]), name=f"job {name}")
         self._running[name] = task
         try:
-            await asyncio.shield(task)
+            await asyncio.wait([task])  # whoever calls, the scheduler too, is not told of its end by ``stop``
         finally:
             self._running.pop(name, None)
 

@@ -27,9 +27,9 @@ def planned(config: Config, store: Store, now: Callable[[], datetime] = lambda: 
 
     backups = settings.backup_hours if store.is_file else 0  # a server's own tools copy it
     jobs = (
-        Job("backup", f"copies the database, keeps {settings.backups_kept}", timedelta(hours=backups), backup),
+        Job("backup", f"copies the database; {settings.backups_kept} are kept", timedelta(hours=backups), backup),
         Job("retention", _retention(config), timedelta(hours=settings.retention_hours), retention),
-        Job("checkpoint", "moves the database's log into its file", timedelta(hours=settings.checkpoint_hours), checkpoint),
+        Job("checkpoint", "empties the database's log", timedelta(hours=settings.checkpoint_hours), checkpoint),
     )
     return [job for job in jobs if job.every]
 
@@ -37,4 +37,4 @@ def planned(config: Config, store: Store, now: Callable[[], datetime] = lambda: 
 def _retention(config: Config) -> str:
     days, left = config.memory.retention_days, config.memory.left_days
     turns = f"deletes turns after {days} days" if days else "keeps turns"
-    return f"{turns}, {f'forgets places {left} days after they removed us' if left else 'keeps places that removed us'}"
+    return f"{turns}, {f'places {left} days after they removed us' if left else 'keeps places'}"

@@ -12,7 +12,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -196,7 +196,8 @@ def copy_file(source: Path, to: Path, busy_seconds: float) -> None:
             os.fsync(file.fileno())
         partial.replace(to)
     except (sqlite3.Error, OSError) as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
         raise StoreError(f"the copy {to} could not be made: {error}; see that its folder can be written and has room") from error
 
 
