@@ -173,11 +173,11 @@ class Prompt:
 class Sampling:
     """How the next token is chosen. Defaults suit a small model, which loops without the penalties."""
 
-    temperature: float = 0.8
+    temperature: float = 0.6
     top_k: int = 40
     top_p: float = 0.95
     min_p: float = 0.05
-    repeat_penalty: float = 1.1
+    repeat_penalty: float = 1.05
     repeat_last_tokens: int = 256
     dry_multiplier: float = 0.8
     dry_base: float = 1.75
