@@ -108,6 +108,10 @@ class Stage:
         self.finished = True
         return self.folder
 
+    def count_minutes(self, begun: Mapping[str, Any]) -> None:
+        """Add the minutes of earlier attempts, as ``begun.json`` states them."""
+        self._minutes_before = float(begun.get("minutes", 0.0))
+
     def keep_time(self) -> None:
         """Remember the minutes so far, so that a killed and resumed stage states all of them."""
         minutes = self._minutes_before + (time.monotonic() - self._started) / 60
@@ -139,7 +143,7 @@ def begin(folder: Path, stage: str, *, inputs: Mapping[str, Path | str], setting
             "choose another run name, or delete that folder to make it anew"
         )
     stage_at_work = Stage(folder, identity, finished=bool(made), resumed=bool(begun) and not made)
-    stage_at_work._minutes_before = float(begun.get("minutes", 0.0))
+    stage_at_work.count_minutes(begun)
     if not begun and is_first_process():
         write_json(folder / BEGUN, {**identity, "minutes": 0.0})
     return stage_at_work

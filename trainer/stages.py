@@ -19,7 +19,14 @@ class StageRow:
 
 
 STAGES = (
-    StageRow("extract", "a text -> rows of dialogue and characters' lines", "trainer.extract.stage", "troupe-train extract play.txt --run play"),
+    StageRow("extract", "a text -> dialogue and characters' lines", "trainer.extract.stage", "troupe-train extract play.txt --run play"),
+    StageRow("profile", "lines -> who says them, and a card", "trainer.profile", "troupe-train profile --run play"),
+    StageRow(
+        "synthesize",
+        "what no source says, answered in role by a teacher",
+        "trainer.synthesize",
+        "troupe-train synthesize general --run company --teacher http://127.0.0.1:8081/v1",
+    ),
     StageRow("dataset", "characters' lines -> samples", "trainer.dataset", "troupe-train dataset --run company --draws 4"),
     StageRow("tune", "samples -> a LoRA adapter", "trainer.tune", "troupe-train tune --run company --threads 2"),
     StageRow("merge", "base + adapter -> a whole model", "trainer.merge", "troupe-train merge --run company"),

@@ -37,9 +37,9 @@ from bot.engine.models import STARTER
 from trainer.base import find_base, load_model, load_tokenizer
 from trainer.curve import draw_curve
 from trainer.dataset import TRAIN, WATCH
-from trainer.errors import BaseRefused, SourceRefused
+from trainer.errors import BaseRefused, RunRefused, SourceRefused
 from trainer.lean_sft import LeanSFTTrainer
-from trainer.manifest import Stage, begin
+from trainer.manifest import BEGUN, MANIFEST, Stage, begin, read_json
 from trainer.options import add_run, add_settings, settings_from
 from trainer.packing import Pack, as_row, collate, pack, within_budget
 from trainer.progress import Steps
@@ -113,6 +113,44 @@ def tune(data: Path, into: Path, settings: TuneSettings) -> Path:
         trainer.evaluate()  # the base's own loss: what every later figure is compared with
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     return _finish(trainer, stage, into, settings, packs, vocabulary)
+
+
+def keep_best(into: Path) -> Path:
+    """End a stopped training here: its best checkpoint so far becomes the adapter, and the manifest says that it was cut short.
+
+    Raises:
+        RunRefused: nothing was begun, or no checkpoint is whole.
+    """
+    if (into / MANIFEST).is_file():
+        return into
+    begun = read_json(into / BEGUN)
+    last = last_whole_checkpoint(into / CHECKPOINTS)
+    if not begun or last is None:
+        raise RunRefused(f"{into}: no checkpoint was written yet; let the training run on, or begin it with: troupe-train tune")
+    state = json.loads((last / "trainer_state.json").read_text(encoding="utf-8"))
+    step = state.get("best_global_step")
+    best = into / CHECKPOINTS / f"checkpoint-{step}"
+    if not (best / "adapter_model.safetensors").is_file():
+        raise RunRefused(f"{into}: the best checkpoint ({best.name}) is gone; let the training run on to its end")
+    (into / ADAPTER).mkdir(exist_ok=True)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        shutil.copyfile(best / name, into / ADAPTER / name)
+    rows = [json.loads(line) for line in (into / LOG).read_text(encoding="utf-8").splitlines()]
+    draw_curve(rows, into / CURVE)
+    held = [row["held_out_loss"] for row in rows if "held_out_loss" in row]
+    stage = Stage(into, {key: begun[key] for key in ("stage", "inputs", "settings", "seed")}, finished=False, resumed=True)
+    stage.count_minutes(begun)
+    stage.finish(
+        {
+            "stopped_early": f"at step {rows[-1]['step']} of {state['max_steps']}; the adapter is that of step {step}",
+            "steps": step,
+            "tokens": next(row["tokens"] for row in rows if row["step"] == step),
+            "held_out_loss_base": held[0],
+            "held_out_loss_best": state["best_metric"],
+            "best_step": step,
+        }
+    )
+    return into
 
 
 def _trainer(
@@ -280,10 +318,11 @@ class _Telling(TrainerCallback):
 
 def arguments(parser: ArgumentParser) -> None:
     add_run(parser)
+    parser.add_argument("--keep-best", action="store_true", help="train no more: end a stopped run with its best checkpoint")
     add_settings(parser, TuneSettings)
 
 
 def command(args: Namespace) -> None:
     with working_in(run_folder(args.runs, args.run)) as run:
-        folder = tune(run / "dataset", run / "tune", settings_from(args, TuneSettings))
+        folder = keep_best(run / "tune") if args.keep_best else tune(run / "dataset", run / "tune", settings_from(args, TuneSettings))
         print(f"{folder / ADAPTER}: the adapter; {folder / CURVE}: the loss curve")

@@ -20,7 +20,7 @@ from trainer.errors import BaseRefused, RunRefused, SourceRefused
 from trainer.likelihood import measure, per_token
 from trainer.packing import Pack, as_row, collate, pack, within_budget
 from trainer.samples import Sample, read_samples, write_samples
-from trainer.tune import ADAPTER, CHECKPOINTS, CURVE, LOG, last_whole_checkpoint, tune
+from trainer.tune import ADAPTER, CHECKPOINTS, CURVE, LOG, keep_best, last_whole_checkpoint, tune
 
 
 def a_sample(length, seed=0):
@@ -120,7 +120,35 @@ tune(Path(sys.argv[1]), Path(sys.argv[2]), TuneSettings.model_validate_json(sys.
 def test_a_run_killed_without_warning_ends_exactly_where_an_undisturbed_one_does(tmp_path, data, tuned, tune_settings):
     """Weights, optimizer, random numbers of the dropout and the order of the data all come back."""
     into = tmp_path / "tune"
-    command = [sys.executable, "-c", TUNE, str(data), str(into), tune_settings.model_dump_json()]
+    kill_after_first_checkpoint(data, into, tune_settings)
+
+    tune(data, into, tune_settings)
+
+    one, other = load_file(tuned / ADAPTER / "adapter_model.safetensors"), load_file(into / ADAPTER / "adapter_model.safetensors")
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    steps = [json.loads(line)["step"] for line in (into / LOG).read_text().splitlines() if '"loss"' in line]
+    assert steps == list(range(1, steps[-1] + 1))
+
+
+def test_a_stopped_run_can_end_with_its_best_checkpoint_and_says_that_it_was_cut_short(tmp_path, data, tuned, tune_settings):
+    """Somebody has seen enough, or the held-out loss only rises: what was best so far is kept, honestly labelled."""
+    into = tmp_path / "tune"
+    kill_after_first_checkpoint(data, into, tune_settings)
+
+    keep_best(into)
+
+    figures = json.loads((into / "manifest.json").read_text())["figures"]
+    assert figures["held_out_loss_best"] < figures["held_out_loss_base"]
+    assert f"the adapter is that of step {figures['best_step']}" in figures["stopped_early"]
+    assert load_file(into / ADAPTER / "adapter_model.safetensors").keys() == load_file(tuned / ADAPTER / "adapter_model.safetensors").keys()
+    assert keep_best(into) == into
+    with pytest.raises(RunRefused, match="no checkpoint was written yet"):
+        keep_best(tmp_path / "nothing")
+
+
+def kill_after_first_checkpoint(data, into, settings):
+    command = [sys.executable, "-c", TUNE, str(data), str(into), settings.model_dump_json()]
     running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     told = []
     for line in running.stderr:
@@ -131,14 +159,6 @@ def test_a_run_killed_without_warning_ends_exactly_where_an_undisturbed_one_does
     running.communicate()
     assert running.returncode == -signal.SIGKILL, "".join(told)
     assert not (into / "manifest.json").exists()
-
-    tune(data, into, tune_settings)
-
-    one, other = load_file(tuned / ADAPTER / "adapter_model.safetensors"), load_file(into / ADAPTER / "adapter_model.safetensors")
-    assert one.keys() == other.keys()
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    steps = [json.loads(line)["step"] for line in (into / LOG).read_text().splitlines() if '"loss"' in line]
-    assert steps == list(range(1, steps[-1] + 1))
 
 
 def test_two_processes_take_the_same_steps_as_one_with_twice_the_rows(tmp_path, data, tune_settings):

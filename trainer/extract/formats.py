@@ -56,6 +56,7 @@ _ENDINGS = {
     ".byaf": "card",
 }
 _SNIFFED_LINES = 2000
+_SAYS = ("道", "说", "问", "答", "喊", "叫", "said", "says")  # a novel's, before a quotation
 
 
 def recognise(source: Source) -> str | None:
@@ -71,7 +72,8 @@ def recognise(source: Source) -> str | None:
     lines = [line for line in islice(source.lines(), _SNIFFED_LINES) if line.strip()]
     if not lines:
         return None
-    if sum(bool(haruhi.LINE.match(line)) for line in lines) >= max(2, 0.3 * len(lines)):
+    named = [found["name"] for line in lines if (found := haruhi.LINE.match(line))]
+    if sum(not name.endswith(_SAYS) for name in named) >= max(2, 0.3 * len(lines)):
         return "haruhi"
     if plain.manner(source).leads >= 0.12 * sum(1 for line in source.lines() if line.strip()):
         return "plain"

@@ -67,7 +67,7 @@ def _parts(cue: Cue) -> Iterator[tuple[str | None, str, tuple[str, ...]]]:
         plain = _TAG.sub("", line).strip()
         named = _NAMED.match(plain)
         starts = named is not None or voice is not None or (dashed and plain.startswith(("-", "–")))
-        speaker = voice[1].strip() if voice else named["name"] if named else cue.speaker
+        speaker = voice[1].strip() if voice else named["name"].strip() if named else cue.speaker
         text = (f"({named['how']}) " if named["how"] else "") + named["said"] if named else plain.lstrip("-– ") if dashed else plain
         if starts or not pieces:
             pieces.append((speaker, [text]))
