@@ -7,7 +7,6 @@ the text is what the model wrote.
 from __future__ import annotations
 
 import asyncio
-import json
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -23,6 +22,7 @@ from bot.messages import ChannelKey, Prompt, Sampling
 from bot.retrieval.exemplars import ExemplarIndex
 from trainer.conversations import VISITOR
 from trainer.errors import RunRefused
+from trainer.evaluate_kept import keep, read_kept
 
 LOOKED_BACK = 3  # turns whose text decides which lore comes up, as a session does
 
@@ -55,14 +55,11 @@ class Replies:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._known: dict[tuple[str, int], Said] = {}
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-        for number, line in enumerate(lines, 1):
+        for row in read_kept(path):
             try:
-                said = Said(**json.loads(line))
-            except (ValueError, TypeError) as error:
-                if number < len(lines):  # only a killed run's last line may be half
-                    raise RunRefused(f"{path}:{number}: is no reply; delete the file to ask again") from error
-                continue
+                said = Said(**row)
+            except TypeError as error:
+                raise RunRefused(f"{path}: holds something that is no reply ({error}); delete the file to ask again") from error
             self._known[said.key, said.turn] = said
 
     def of(self, asked: Iterable[Asked]) -> list[Said]:
@@ -77,9 +74,7 @@ class Replies:
         return self._known.get((key, turn))
 
     def keep(self, said: Said) -> None:
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(said), ensure_ascii=False) + "\n")
+        keep(self._path, asdict(said))
         self._known[said.key, said.turn] = said
 
 

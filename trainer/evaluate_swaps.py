@@ -6,7 +6,6 @@ learnt to read one and not the other.
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,8 +19,8 @@ from bot.characters.prompt import Layout
 from trainer.base import find_base, load_model
 from trainer.conversations import Conversations
 from trainer.dataset import Part
-from trainer.errors import RunRefused
 from trainer.evaluate_intervals import Interval, average, difference, loss
+from trainer.evaluate_kept import keep, read_kept
 from trainer.likelihood import Measured, measure
 from trainer.samples import Sample
 from trainer.served import Served
@@ -134,14 +133,7 @@ class Losses:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._known: dict[str, Measured] = {}
-        for number, line in enumerate(_lines(path), 1):
-            try:
-                row = json.loads(line)
-                self._known[row["key"]] = Measured(float(row["nats"]), int(row["tokens"]))
-            except (ValueError, KeyError, TypeError):  # the last line of a killed run
-                if number < len(_lines(path)):
-                    raise RunRefused(f"{path}:{number}: is no loss; delete the file to measure again") from None
+        self._known = {str(row["key"]): Measured(float(row["nats"]), int(row["tokens"])) for row in read_kept(path)}
 
     def of(self, name: str, scorer: Callable[[], Scorer], samples: Sequence[Sample], tick: Callable[[], None]) -> list[Measured]:
         """One loss for each sample of the set ``name``, in their order; measures what is not known."""
@@ -152,16 +144,9 @@ class Losses:
         for _, group in groupby(todo, key=lambda i: samples[i].card):
             indexes = list(group)
             measured = scorer().measure([samples[i] for i in indexes], tick)
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("a", encoding="utf-8") as file:
-                for i, each in zip(indexes, measured, strict=True):
-                    self._known[keys[i]] = each
-                    file.write(json.dumps({"key": keys[i], **asdict(each)}) + "\n")
+            self._known |= {keys[i]: each for i, each in zip(indexes, measured, strict=True)}
+            keep(self._path, *({"key": keys[i], **asdict(self._known[keys[i]])} for i in indexes))
         return [self._known[key] for key in keys]
-
-
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
 
 
 # ------------------------------------------------------------------ figures

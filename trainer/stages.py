@@ -32,6 +32,12 @@ STAGES = (
     StageRow("merge", "base + adapter -> a whole model", "trainer.merge", "troupe-train merge --run company"),
     StageRow("export", "a whole model, or the adapter alone -> GGUF", "trainer.export", "troupe-train export --run company"),
     StageRow("quantize", "GGUF -> the fastest type that keeps what was learnt", "trainer.quantize", "troupe-train quantize --run company"),
+    StageRow(
+        "evaluate",
+        "what a model makes of its characters, beside the model it came from",
+        "trainer.evaluate",
+        "troupe-train evaluate --run company --model base=gguf/starter.gguf --model tuned=gguf/company-1.gguf",
+    ),
     StageRow("publish", "GGUF -> gguf/, served from then on", "trainer.publish", "troupe-train publish --run company --name company-1"),
     StageRow("run", "all stages of a recipe, skipping what is finished", "trainer.recipe", "troupe-train run recipe.toml"),
     StageRow("runs", "what was run, and how it went", "trainer.runs", "troupe-train runs"),
