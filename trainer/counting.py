@@ -14,7 +14,7 @@ from bot.characters.lines import Exemplar
 from bot.retrieval.tokenize import STOP_WORDS
 from trainer.extract.exchanges import is_chinese
 
-PRIOR = 500.0  # pseudo-words of the informative Dirichlet prior; Monroe, Colaresi and Quinn 2008, "Fightin' Words", section 3.3.2
+PRIOR = 0.1  # weight of the informative Dirichlet prior, as a share of both texts; Monroe, Colaresi, Quinn 2008, "Fightin' Words", 3.3.2
 SURE = 1.96  # of the z-score: one in twenty by chance
 LEAST_LINES = 3  # a phrase that stands in fewer is no habit
 SHOWN_IDS = 8
@@ -92,9 +92,9 @@ def log_odds(own: Counter[Any], others: Counter[Any]) -> dict[Any, float]:
     both = n_own + n_others
     found: dict[Any, float] = {}
     for item, count in own.items():
-        prior = PRIOR * (count + others[item]) / both
+        prior = PRIOR * (count + others[item])
         here, there = count + prior, others[item] + prior
-        odds = math.log(here / max(n_own + PRIOR - here, 1e-9)) - math.log(there / max(n_others + PRIOR - there, 1e-9))
+        odds = math.log(here / max(n_own + PRIOR * both - here, 1e-9)) - math.log(there / max(n_others + PRIOR * both - there, 1e-9))
         found[item] = odds / math.sqrt(1 / here + 1 / there)
     return found
 

@@ -177,7 +177,7 @@ def test_a_spelling_that_stands_for_two_people_is_refused(tmp_path):
 
 
 def test_a_speaker_with_three_lines_is_refused_by_name_and_the_others_still_work(text, tmp_path):
-    with pytest.raises(SourceRefused, match="Maid has 3 lines that answer something.*at least 8, better 60"):
+    with pytest.raises(SourceRefused, match=r"Maid has 3 lines that answer something.*at least 8, better 60"):
         extract(text, tmp_path / "extract", few(characters=("Maid",)))
 
     folder = extract(text, tmp_path / "extract", few(characters=("Anna",)))
@@ -236,7 +236,7 @@ def test_a_folder_of_several_formats_asks_which(tmp_path):
 
 
 def test_nobody_of_that_name_and_no_such_scene_say_who_and_what_there_is(text, tmp_path):
-    with pytest.raises(SourceRefused, match="nobody is called 'Ann'; there are .*Anna"):
+    with pytest.raises(SourceRefused, match=r"nobody is called 'Ann'; there are .*Anna"):
         extract(text, tmp_path / "extract", few(characters=("Ann",)))
     with pytest.raises(SourceRefused, match="there is no scene 'act-9'; there are ACT 1, ACT 2"):
         extract(text, tmp_path / "extract", few(held_out=("act-9",)))

@@ -189,7 +189,9 @@ The clock struck.
 
 
 def test_a_speech_that_goes_on_in_the_next_paragraph_is_one_speech(tmp_path):
-    text = "“I shall begin,” said Anna, “with the soup.\n\n“And end with it.”\n\n“Do,” said Bob.\n\n“I do,” said Anna.\n\n“Good,” said Bob.\n"
+    text = (
+        "“I shall begin,” said Anna, “with the soup.\n\n“And end with it.”\n\n“Do,” said Bob.\n\n“I do,” said Anna.\n\n“Good,” said Bob.\n"
+    )
 
     assert spoken(read(tmp_path, "novel.txt", text))[0] == ("Anna", "I shall begin, with the soup. And end with it.")
 
@@ -255,7 +257,10 @@ Who is there?
 
 
 def test_webvtt_takes_its_voices(tmp_path):
-    text = "WEBVTT\n\nNOTE a note\n\n00:01.000 --> 00:02.000 align:start\n<v.loud Anna>Hello <b>you</b>\n\n00:05.000 --> 00:06.000\n<v Bob>Hi.</v>\n"
+    text = (
+        "WEBVTT\n\nNOTE a note\n\n00:01.000 --> 00:02.000 align:start\n<v.loud Anna>Hello <b>you</b>\n\n"
+        "00:05.000 --> 00:06.000\n<v Bob>Hi.</v>\n"
+    )
 
     assert spoken(read(tmp_path, "a.vtt", text)) == [("Anna", "Hello you"), ("Bob", "Hi.")]
 
@@ -298,7 +303,13 @@ def test_a_discord_export_is_read_across_block_borders(tmp_path):
 def test_a_telegram_export_joins_formatted_text_and_leaves_out_service_messages(tmp_path):
     messages = [
         {"id": 1, "type": "service", "action": "create_group", "actor": "Anna", "text": ""},
-        {"id": 2, "type": "message", "date": "2026-01-01T10:00:00", "from": "Anna", "text": ["See ", {"type": "bold", "text": "this"}, "!"]},
+        {
+            "id": 2,
+            "type": "message",
+            "date": "2026-01-01T10:00:00",
+            "from": "Anna",
+            "text": ["See ", {"type": "bold", "text": "this"}, "!"],
+        },
         {"id": 3, "type": "message", "date": "2026-01-02T10:00:00", "from": "Bob", "text": "好的"},
         {"id": 4, "type": "message", "date": "2026-01-02T10:00:00", "from": None, "text": "a deleted account"},
     ]
@@ -312,7 +323,13 @@ def test_jsonl_takes_the_usual_names_of_fields(tmp_path):
     rows = [
         {"speaker": "Anna", "line": "One.", "scene": "kitchen", "stage": ["sits"]},
         {"name": "Bob", "content": "Two."},
-        {"messages": [{"role": "system", "content": "x"}, {"role": "user", "content": "Three?"}, {"role": "assistant", "content": "Four."}]},
+        {
+            "messages": [
+                {"role": "system", "content": "x"},
+                {"role": "user", "content": "Three?"},
+                {"role": "assistant", "content": "Four."},
+            ]
+        },
     ]
 
     found = read(tmp_path, "a.jsonl", "\n".join(json.dumps(r) for r in rows))
@@ -337,7 +354,10 @@ def test_a_cards_example_dialogue(tmp_path):
     card = {
         "spec": "chara_card_v2",
         "spec_version": "2.0",
-        "data": {"name": "Mara", "mes_example": "<START>\n{{user}}: Cold?\n{{char}}: {{char}} has two jumpers.\n<START>\n{{user}}: Why?\n{{char}}: Wind."},
+        "data": {
+            "name": "Mara",
+            "mes_example": "<START>\n{{user}}: Cold?\n{{char}}: {{char}} has two jumpers.\n<START>\n{{user}}: Why?\n{{char}}: Wind.",
+        },
     }
 
     assert read(tmp_path, "card.json", json.dumps(card)) == [

@@ -25,12 +25,14 @@ def lines(*replies, said="And you?", with_name="Gwen"):
 
 
 class Script:
-    """What the server says, by the last thing it was asked. One question at a time."""
+    """What the server says, by the last thing it was asked. One question at a time; after the ``last`` it fails."""
 
-    def __init__(self, server, answer):
-        self.server, self.answer = server, answer
+    def __init__(self, server, answer, last=None):
+        self.server, self.answer, self.last = server, answer, last
 
     def __iter__(self):
+        if len(self.server.questions) == self.last:
+            self.server.behaviour = "status"
         messages = self.server.questions[-1]["messages"]
         return iter([self.answer(messages[-1]["content"], len(messages))])
 
@@ -178,22 +180,14 @@ async def test_a_profile_that_was_stopped_goes_on_after_the_last_answer(tmp_path
     """A torn last line, as a kill leaves it, is asked again; nothing else is."""
     company = write_company(tmp_path / "company", slugs=("ada-north",))
     async with openai_server() as server:
-        server.words = Script(server, lambda asked, _: "fear" if "one word" in asked else "- nothing")
-        server.behaviour = "normal"
+        server.words = Script(server, lambda asked, _: "fear" if "one word" in asked else "- nothing", last=6)
 
-        async def fail_after(count):
-            while len(server.questions) < count:
-                await asyncio.sleep(0.01)
-            server.behaviour, server.status = "status", 500
-
-        failing = asyncio.create_task(fail_after(6))
         with pytest.raises(EngineError):
             await asyncio.to_thread(profile, company, tmp_path / "profile", settings(server))
-        await failing
         whole = (tmp_path / "profile" / ANSWERS).read_text(encoding="utf-8").splitlines()
         assert len(whole) >= 4
         (tmp_path / "profile" / ANSWERS).write_text("\n".join([*whole[:3], whole[3][:20]]), encoding="utf-8")
-        server.behaviour = "normal"
+        server.behaviour, server.words.last = "normal", None
         server.questions.clear()
 
         folder = await asyncio.to_thread(profile, company, tmp_path / "profile", settings(server))
@@ -228,7 +222,10 @@ def test_statements_are_read_strictly(answer, wrong):
 
 
 def test_statements_and_labels_in_form_are_read():
-    assert [s.ids for s in read_statements("- She counts. [2, 1]\n* 她数数。 [1、2]", lines("One.", "Two."))] == [("a-1", "a-0"), ("a-0", "a-1")]
+    assert [s.ids for s in read_statements("- She counts. [2, 1]\n* 她数数。 [1、2]", lines("One.", "Two."))] == [
+        ("a-1", "a-0"),
+        ("a-0", "a-1"),
+    ]
     assert read_statements("- Nothing.", lines("One.")) == []
     assert read_emotion(" Joy.\n") == "joy"
     assert read_emotion("愤怒") == "anger"
