@@ -38,7 +38,11 @@ class Discreet(logging.Formatter):
         self._secrets = sorted((s for s in secrets if len(s) >= SHORTEST_SECRET), key=len, reverse=True)
 
     def format(self, record: logging.LogRecord) -> str:
-        line = super().format(record)
+        kept, record.exc_text = record.exc_text, None  # another handler may have written the trace there, words and all
+        try:
+            line = super().format(record)
+        finally:
+            record.exc_text = kept
         for secret in self._secrets:
             line = line.replace(secret, BLOT)
         for pattern in _SECRET_PARTS:

@@ -17,7 +17,18 @@ from itertools import count
 from typing import Literal
 
 from bot.characters.cast import Character
-from bot.errors import BotError, CommandRefused, ConnectorError, EngineBusy, EngineError, PromptTooLong, StoreBusy, StoreError, StoreFull
+from bot.errors import (
+    BotError,
+    CommandRefused,
+    ConnectorError,
+    EngineBusy,
+    EngineError,
+    EngineStopped,
+    PromptTooLong,
+    StoreBusy,
+    StoreError,
+    StoreFull,
+)
 from bot.memory.store import Delivery, PendingTurn
 from bot.messages import Channel, ChannelKey, Incoming, Reply, Turn
 from bot.sessions.casting import Call, cast_reply, named_in
@@ -36,6 +47,7 @@ TOO_LONG = "(That was too long for me to read at once. Please say it in fewer wo
 FULL = "(I cannot keep up with this channel: some messages will stay unanswered.)"
 AWAY = "(I was away, and {count} of the messages here stayed unanswered. Say it again if it still matters.)"
 SET_ASIDE = "(Something about a message here keeps making me fall over. I leave it unanswered and go on.)"
+STOPPED = "(The engine has stopped. What was said here is answered after the restart.)"
 WAITING = "(I cannot write anything down just now. What was said here is answered as soon as I can again.)"
 UNHEARD = "(I cannot write anything down just now, so I could not take that in. Please say it again in a while.)"
 
@@ -511,9 +523,13 @@ class _Conversation:
         return self.sessions.setdefault(character.id, Session(self.channel, self.stage, self.unstored))
 
     async def _failed(self, work: list[_Heard] | _Again, error: Exception) -> None:
-        """A turn that an engine or a bug refused is over; one that the database or the platform refused is taken up at the next start."""
+        """A turn that an engine or a bug refused is over; one that the database or the platform refused, or during which the
+        engine itself ended, is taken up at the next start.
+        """
+        foreseen = isinstance(error, BotError)
+        over = not foreseen or (isinstance(error, EngineError | CommandRefused) and not isinstance(error, EngineStopped))
         try:
-            if isinstance(work, list) and not (isinstance(error, BotError) and not isinstance(error, EngineError | CommandRefused)):
+            if isinstance(work, list) and over:
                 for each in work:
                     await self.stage.store.set_state(each.turn.id, "failed")
         except BotError as second:
@@ -538,6 +554,8 @@ def _said_of(error: BotError) -> str:
             return BUSY
         case PromptTooLong():
             return TOO_LONG
+        case EngineStopped():
+            return STOPPED
         case CommandRefused():
             return f"({error})"
         case _:

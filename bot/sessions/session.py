@@ -14,7 +14,7 @@ from bot.characters.lorebook import Heard, Lore, match_book
 from bot.characters.macros import fill_macros
 from bot.characters.prompt import PROMPT_VERSION, Budget, PromptRenderer, Rendered, Scene, Spoken
 from bot.config import RetrievalSettings, SessionSettings
-from bot.errors import ConnectorError, EngineError, StoreError
+from bot.errors import ConnectorError, EngineError, EngineStopped, StoreError
 from bot.memory.store import Delivery, Store
 from bot.messages import Channel, ChannelKey, Engine, Findable, Piece, Reply, Sampling, Stamp, Turn
 from bot.retrieval.exemplars import Exemplars
@@ -165,6 +165,8 @@ class Session:
                 if stop.is_set() or (text and text.casefold().strip() not in said_before):
                     break
                 log.info("reply discarded channel=%s character=%s attempt=%d empty=%s", self._channel, character.id, attempt, not text)
+        except EngineStopped:
+            raise  # the process is going; the next one takes it up where it stands
         except EngineError:
             await self._give_up(delivery, task, showing, "the engine failed")
             raise

@@ -1,11 +1,17 @@
-"""An OpenAI-compatible server on this machine: says what it is told to, and records what it was asked."""
+"""An OpenAI-compatible server on this machine: says what it is told to, and records what it was asked.
+
+As a process of its own: ``python -m tests.loopback.openai_server [--pause SECONDS]``. It prints one JSON line with its address, and
+answers like ``echo``.
+"""
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +24,8 @@ class OpenAIServer:
 
     ``normal``; ``status`` (answers with that number, ``times`` times, then normally); ``silent`` (never answers); ``garbage`` (no
     JSON in the events); ``html`` (a web page); ``hang up`` (in the middle); ``no end`` (the stream just stops); ``error`` (in the
-    middle of the stream, as an event); ``slow`` (one word, then nothing until ``go_on``).
+    middle of the stream, as an event); ``slow`` (one word, then nothing until ``go_on``); ``echo`` (see ``echo``, with
+    ``pause_seconds`` between two words).
     """
 
     base_url: str = ""
@@ -28,6 +35,8 @@ class OpenAIServer:
     words: tuple[str, ...] = ("Ahoy", ", ", "🌊 ", "stranger", ".")
     finish: str = "stop"
     usage: bool = True
+    pause_seconds: float = 0.0
+    remembers: bool = True  # what it was asked; a long soak has no use for that
     questions: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     go_on: asyncio.Event = field(default_factory=asyncio.Event)
@@ -36,19 +45,21 @@ class OpenAIServer:
     most_live: int = 0
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        self.questions.append(await request.json())
-        self.keys.append(request.headers.get("Authorization", ""))
+        question = await request.json()
+        if self.remembers:
+            self.questions.append(question)
+            self.keys.append(request.headers.get("Authorization", ""))
         self.live += 1
         self.most_live = max(self.most_live, self.live)
         try:
-            return await self._behave(request)
+            return await self._behave(request, echo(question) if self.behaviour == "echo" else self.words)
         except (asyncio.CancelledError, ConnectionResetError):
             self.hung_up.set()
             raise
         finally:
             self.live -= 1
 
-    async def _behave(self, request: web.Request) -> web.StreamResponse:
+    async def _behave(self, request: web.Request, words: Sequence[str]) -> web.StreamResponse:
         if self.behaviour == "status" and self.times:
             self.times -= 1
             return web.json_response({"error": {"message": "no"}}, status=self.status, headers={"Retry-After": "0.01"})
@@ -61,7 +72,9 @@ class OpenAIServer:
         if self.behaviour == "garbage":
             await response.write(b"data: {not json\n\n")
             return response
-        for number, word in enumerate(self.words):
+        for number, word in enumerate(words):
+            if self.pause_seconds:
+                await asyncio.sleep(self.pause_seconds)
             await self._send(response, [{"index": 0, "delta": {"role": "assistant", "content": word}, "finish_reason": None}])
             if number == 0 and self.behaviour == "slow":
                 await self.go_on.wait()
@@ -88,6 +101,17 @@ class OpenAIServer:
         await response.write(f"data: {json.dumps(chunk)}\n\n".encode())
 
 
+def echo(question: dict[str, Any]) -> list[str]:
+    """Says the marks (``#17``) of the message it was asked about, so that everybody can see which reply belongs to which message."""
+    asked = next((m["content"] for m in reversed(question["messages"]) if m["role"] == "user"), "")
+    return said_to(re.findall(r"#\d+", asked)[-1:])
+
+
+def said_to(marks: Sequence[str]) -> list[str]:
+    words = f"Aye, {' '.join(marks) or 'friend'}, I heard you well, and the lamp is lit for all who come by sea tonight."
+    return re.findall(r"\S+\s*", words)
+
+
 @asynccontextmanager
 async def openai_server(**settings: object) -> AsyncIterator[OpenAIServer]:
     server = OpenAIServer(**settings)
@@ -102,3 +126,16 @@ async def openai_server(**settings: object) -> AsyncIterator[OpenAIServer]:
     finally:
         server.go_on.set()
         await runner.cleanup()
+
+
+async def _serve(pause: float) -> None:
+    async with openai_server(behaviour="echo", pause_seconds=pause, remembers=False) as server:
+        print(json.dumps({"base_url": server.base_url}), flush=True)  # noqa: T201
+        await asyncio.Event().wait()
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="An OpenAI-compatible server on 127.0.0.1 that echoes.")
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds between two words")
+    with suppress(KeyboardInterrupt):
+        asyncio.run(_serve(parser.parse_args().pause))
