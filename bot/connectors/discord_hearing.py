@@ -24,13 +24,13 @@ from bot.connectors.discord_border import UNREACHABLE, Place, channel_id_of, cha
 from bot.connectors.discord_port import DiscordPort
 from bot.connectors.discord_presence import Presence
 from bot.errors import CommandRefused
+from bot.memory.retention import LEFT_AT
 from bot.messages import Attachment, ChannelKey, Incoming
 from bot.sessions.casting import is_out_of_character, named_in
 
 log = logging.getLogger(__name__)
 
 HEARD_TYPES = (discord.MessageType.default, discord.MessageType.reply)
-LEFT_AT = "left_at"  # setting of a server (its key is ``discord:<id>``): when we were removed from it
 NOBODY_HERE = "Nobody of the company is here yet. `/character list` shows who there is, `/character wake` brings somebody in."
 TOLD_AGAIN_SECONDS = 30.0
 ERASED_AT_ONCE = 500

@@ -1,17 +1,16 @@
-"""Troupe on Discord as a process of its own, which can be killed at any moment."""
+"""`troupe run` on the loopback Discord as a process of its own, which can be killed at any moment."""
 
 import asyncio
 import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from bot.config import Config
-from bot.connectors.discord_chat import DiscordChat
-from bot.house import open_house
 
 HERE = Path(__file__).resolve().parents[2]
 
@@ -19,13 +18,12 @@ HERE = Path(__file__).resolve().parents[2]
 @asynccontextmanager
 async def troupe_process(config: Config, token: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """Started; killed at the end if it still lives."""
+    path = config.paths.data / "config.toml"
+    values = config.model_dump(mode="json")
+    values["web"]["port"] = 0
+    path.write_text("\n".join(_toml(values)), encoding="utf-8")
     environment = {**os.environ, "DISCORD_BOT_TOKEN": token, "PYTHONPATH": str(HERE), "PYTHONWARNINGS": "ignore"}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.connectors.discord_process", stdin=asyncio.subprocess.PIPE, cwd=HERE, env=environment
-    )
-    assert process.stdin is not None
-    process.stdin.write(config.model_dump_json().encode())
-    process.stdin.close()
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "bot", "run", "--config", str(path), cwd=HERE, env=environment)
     try:
         yield process
     finally:
@@ -38,13 +36,12 @@ async def kill(process: asyncio.subprocess.Process) -> None:
     await process.wait()
 
 
-async def _serve(config: Config) -> None:
-    async with open_house(config) as house:
-        chat = DiscordChat(config.discord, house.desk, os.environ["DISCORD_BOT_TOKEN"])
-        await chat.start()
-        await house.router.take_up(chat.port)
-        await asyncio.Event().wait()
-
-
-if __name__ == "__main__":
-    asyncio.run(_serve(Config.model_validate(json.load(sys.stdin))))
+def _toml(section: Mapping[str, Any], name: str = "") -> list[str]:
+    """The settings as a file: JSON's plain values are TOML's as well."""
+    tables = {key: value for key, value in section.items() if isinstance(value, dict)}
+    plain = {key: value for key, value in section.items() if key not in tables and value is not None}
+    lines = [f"[{name}]"] if name else []
+    lines += [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
+    for key, table in tables.items():
+        lines += _toml(table, f"{name}.{key}" if name else key)
+    return lines

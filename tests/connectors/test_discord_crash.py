@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from bot import messages
 from bot.config import MemorySettings
 from bot.memory.store import Store
 from bot.messages import ChannelKey
@@ -98,7 +97,6 @@ async def opened(config, key):
             await asyncio.sleep(0.05)
 
 
-@pytest.mark.skipif(not hasattr(messages, "Searchable"), reason="sessions do not look for lost messages yet")
 async def test_killed_between_sent_and_stored_the_message_is_found_instead_of_sent_again(scene):
     """The one ambiguous window: Discord has the message, we do not know its id. It is looked for in the channel."""
     discord, _echo, config, tavern, anna, _ = scene

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bot.connectors.discord_hearing import LEFT_AT
+from bot.memory.retention import LEFT_AT
 from bot.messages import ChannelKey
 from tests.connectors.discord_stage import configured, echo_engine, eventually, open_stage, troupe, world
 from tests.loopback.discord_server import LoopbackDiscord
