@@ -11,6 +11,15 @@ A recipe is a TOML file. Paths in it start at its own folder.
     max_tokens = 400000
     [publish]
     name = "company-1"
+
+With a ``source`` the characters come out of a text: ``extract`` reads it and ``profile`` writes their cards; with a ``[synthesize]``
+section a teacher answers everyday instructions as they would.
+
+    name = "play"
+    source = "play.txt"
+    [extract]
+    characters = ["Anna", "Mr. Bolt"]
+    held_out = ["ACT 3"]
 """
 
 from __future__ import annotations
@@ -30,10 +39,13 @@ from bot.engine.models import STARTER
 from trainer.dataset import DatasetSettings, dataset
 from trainer.errors import TrainerError
 from trainer.export import AdapterSettings, ExportSettings, export, export_adapter
+from trainer.extract.stage import CHARACTERS, ExtractSettings, extract
 from trainer.merge import MergeSettings, merge
+from trainer.profile import ProfileSettings, profile
 from trainer.publish import publish_adapter, publish_model
 from trainer.quantize import QuantizeSettings, quantize
 from trainer.runs import run_folder, working_in
+from trainer.synthesize import GENERAL, SynthesizeSettings, synthesize
 from trainer.tune import TuneSettings, tune
 
 
@@ -48,8 +60,12 @@ class Recipe(Section):
 
     name: str
     base: str = STARTER
+    source: Path | None = None  # a text, or a folder of texts; empty: the characters are there already
     characters: Path = Path("characters")
     models: Path = Path("gguf")
+    extract: ExtractSettings = ExtractSettings()
+    profile: ProfileSettings = ProfileSettings()
+    synthesize: SynthesizeSettings | None = None  # None: nothing is synthesised
     dataset: DatasetSettings = DatasetSettings()
     tune: TuneSettings = TuneSettings()
     merge: MergeSettings = MergeSettings()
@@ -76,7 +92,7 @@ def load_recipe(path: Path) -> Recipe:
         raise TrainerError(f"{path}: cannot be read ({error.strerror}); name a recipe, for example recipe.toml") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TrainerError(f"{path}: is not valid TOML: {error}") from error
-    for stage in ("dataset", "tune", "merge"):
+    for stage in ("profile", "dataset", "tune", "merge"):
         section = raw.setdefault(stage, {})
         if "base" in raw and isinstance(section, dict):
             section.setdefault("base", raw["base"])
@@ -88,9 +104,11 @@ def load_recipe(path: Path) -> Recipe:
     if {recipe.dataset.base, recipe.tune.base, recipe.merge.base} != {recipe.base}:
         raise TrainerError(f"{path}: dataset, tune and merge need the same base; set 'base' once, at the top")
     home = path.resolve().parent
-    instructions = recipe.dataset.instructions
+    instructions, aliases = recipe.dataset.instructions, recipe.extract.aliases
     return recipe.model_copy(
         update={
+            "source": home / recipe.source if recipe.source else None,
+            "extract": recipe.extract.model_copy(update={"aliases": home / aliases if aliases else None}),
             "characters": home / recipe.characters,
             "models": home / recipe.models,
             "dataset": recipe.dataset.model_copy(update={"instructions": home / instructions if instructions else None}),
@@ -100,8 +118,14 @@ def load_recipe(path: Path) -> Recipe:
 
 def steps(recipe: Recipe, run: Path) -> list[Step]:
     """The stages of a run, in order; each is a function from paths to a path and skips itself when it is finished."""
-    found = [
-        Step("dataset", lambda: dataset(recipe.characters, run / "dataset", recipe.dataset)),
+    found, characters = _characters_steps(recipe, run)
+    dealt = recipe.dataset
+    if recipe.synthesize is not None:
+        asked = recipe.synthesize
+        found.append(Step("synthesize", lambda: synthesize(characters, run / "synthesize", asked)))
+        dealt = dealt.model_copy(update={"instructions": dealt.instructions or run / "synthesize" / GENERAL})
+    found += [
+        Step("dataset", lambda: dataset(characters, run / "dataset", dealt)),
         Step("tune", lambda: tune(run / "dataset", run / "tune", recipe.tune)),
         Step("merge", lambda: merge(run / "tune", run / "merge", recipe.merge)),
     ]
@@ -117,6 +141,17 @@ def steps(recipe: Recipe, run: Path) -> list[Step]:
     if recipe.publish.name:
         found.append(Step("publish", lambda: publish_model(run, recipe.models, recipe.publish.name, serve=recipe.publish.serve)))
     return found
+
+
+def _characters_steps(recipe: Recipe, run: Path) -> tuple[list[Step], Path]:
+    """What has to be done before there are characters, and where they are then."""
+    if recipe.source is None:
+        return [], recipe.characters
+    source, extracted, profiled = recipe.source, run / "extract", run / "profile"
+    return [
+        Step("extract", lambda: extract(source, extracted, recipe.extract)),
+        Step("profile", lambda: profile(extracted / CHARACTERS, profiled, recipe.profile)),
+    ], profiled / CHARACTERS
 
 
 def run(recipe: Recipe, runs: Path, tell: Callable[[str], None] = lambda _: None) -> Path:
