@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from bot.characters.prompt import Budget, Layout
+from bot.errors import BotError
 from trainer.base import find_base, load_tokenizer
 from trainer.conversations import Conversations
 from trainer.dataset import DatasetSettings, divide
@@ -90,4 +92,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BotError as error:
+        sys.exit(str(error))

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +29,7 @@ from bot.characters.cast import Character, make_character
 from bot.characters.lines import Exemplar
 from bot.characters.prompt import Budget, Layout
 from bot.config import CharacterSettings
+from bot.errors import BotError
 from trainer.base import find_base, load_tokenizer
 from trainer.conversations import Conversations
 from trainer.evaluate_swaps import COLUMNS, BySwap, Losses, Question, Scorer, Swap, as_json, by_swap, open_scorer, samples_for, table, told
@@ -158,4 +160,7 @@ def show(rows: Mapping, every: int) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except BotError as error:
+        sys.exit(str(error))
