@@ -33,6 +33,7 @@ from trainer.base import find_base, load_tokenizer
 from trainer.conversations import VISITOR, Conversations, Talk
 from trainer.duplicates import NearDuplicates
 from trainer.errors import SourceRefused
+from trainer.extract.exchanges import HELD_OUT_FILE
 from trainer.manifest import begin, fingerprint, write_json
 from trainer.options import add_run, add_settings, settings_from
 from trainer.runs import run_folder, working_in
@@ -40,7 +41,6 @@ from trainer.samples import Sample, read_samples, write_samples
 from trainer.tokenizer import TransformersTokenizer
 
 TRAIN, WATCH, TEST, WRONG, STATS = "train.jsonl", "watch.jsonl", "test.jsonl", "wrong_card.jsonl", "stats.json"
-HELD_OUT_FILE = "held_out.jsonl"
 
 # Names of people in a channel, so that a model does not learn that everybody is "A visitor".
 PEOPLE = ("Sam", "Alex", "Robin", "Noor", "Kit", "Jun", "Maria", "guest_42", "Theo", "Ada", "moth", "Lee")

@@ -45,9 +45,8 @@ from trainer.asking import (
 )
 from trainer.base import Base, find_base, load_tokenizer
 from trainer.counting import as_records, catchphrases, never_mentioned, relations, style, typical_lines
-from trainer.dataset import HELD_OUT_FILE
 from trainer.errors import SourceRefused
-from trainer.extract.exchanges import write_character
+from trainer.extract.exchanges import HELD_OUT_FILE, write_character
 from trainer.journal import Journal
 from trainer.manifest import begin, fingerprint, write_json
 from trainer.options import add_run, add_settings, settings_from

@@ -13,10 +13,10 @@ from bot.characters.cast import CARD_FILE
 from bot.characters.lines import LINES_FILE, TEXT_CHARACTERS, Exemplar
 from bot.characters.names import slugify
 from bot.config import CharacterSettings
-from trainer.dataset import HELD_OUT_FILE
 from trainer.errors import SourceRefused
 from trainer.extract.speech import Row
 
+HELD_OUT_FILE = "held_out.jsonl"  # beside a character's lines: what is measured and never taught
 LEAST = 8  # exchanges: what dataset needs at least, and some to hold out
 _HAN = re.compile(r"[\u3400-\u9fff]")
 _LETTER = re.compile(r"[^\W\d_]")
