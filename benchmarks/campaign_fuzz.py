@@ -115,6 +115,7 @@ def configs(folder: Path, fuzz: Fuzz, random_: random.Random, count: int) -> Non
 def _mutated_bytes(data: bytes, random_: random.Random) -> bytes:
     changed = bytearray(data)
     for _ in range(random_.randint(1, 6)):
+        changed = changed or bytearray(b"[")
         at = random_.randrange(len(changed))
         match random_.randrange(5):
             case 0:
@@ -130,8 +131,6 @@ def _mutated_bytes(data: bytes, random_: random.Random) -> bytes:
                     changed[line + 2 : end] = random_.choice((b"-1", b'"x"', b"true", b"[]", b"1e400", b"{ a = 1 }", b"", b"inf"))
             case 4:
                 del changed[at:]
-                if not changed:
-                    changed += b"["
     return bytes(changed)
 
 
