@@ -4,7 +4,10 @@ The work (DESIGN: the same for everybody): N channels, channel i talks to charac
 with end tokens ignored. Both read the same token ids from the same file; the two take turns (A B A B ...), each round with
 characters that neither has seen, and the ratio of a round is taken before the median: the machine's speed swings.
 
-    python benchmarks/engine_channels.py [--channels 8] [--rounds 5] [--json FILE] [--only troupe]
+On a machine that others use, too, ``--one-thread`` gives both one thread and counts the processor's seconds instead of the
+clock's, but for the first token.
+
+    python benchmarks/engine_channels.py [--channels 8] [--rounds 5] [--json FILE] [--only troupe] [--one-thread]
 """
 
 from __future__ import annotations
@@ -91,7 +94,7 @@ class Workload:
             :MESSAGE_TOKENS
         ]
 
-    async def run(self, name: str, ask: Ask, seed: int, turns: int) -> Run:
+    async def run(self, name: str, ask: Ask, seed: int, turns: int, clock: Callable[[], float]) -> Run:
         run = Run(name)
         talks = [self.prefix(seed, channel % self.characters) for channel in range(self.channels)]
         lags: list[float] = []
@@ -99,9 +102,9 @@ class Workload:
         for turn in range(1, turns + 1):
             for channel, talk in enumerate(talks):
                 talk += self.message(channel, turn)
-            began = time.monotonic()
+            began = clock()
             answers = await asyncio.gather(*(ask(channel, list(talk), PREFIX_TOKENS) for channel, talk in enumerate(talks)))
-            wall = time.monotonic() - began
+            wall = clock() - began
             for talk, answer in zip(talks, answers, strict=True):
                 talk += answer.tokens
             firsts = [answer.first_token_seconds for answer in answers]
@@ -165,19 +168,20 @@ def ask_serial(llama: Any, reply_tokens: int) -> Ask:
     return ask
 
 
-def open_llama(path: Path) -> Any:
+def open_llama(path: Path, threads: int) -> Any:
     # Loaded after our engine has said how OpenMP is to wait, so that both have it the same way.
     llama_cpp = importlib.import_module("llama_cpp")
     if not may_rearrange_weights():  # the same precaution that our engine takes, or it ends the process
-        defaults = llama_cpp.llama_model_default_params
+        bindings = importlib.import_module("llama_cpp.llama_cpp")
+        defaults = bindings.llama_model_default_params
 
         def careful() -> Any:
             params = defaults()
             params.use_extra_bufts = False
             return params
 
-        llama_cpp.llama_model_default_params = careful
-    return llama_cpp.Llama(str(path), n_ctx=4096, n_batch=512, n_threads=usable_cores(), n_threads_batch=usable_cores(), verbose=False)
+        bindings.llama_model_default_params = careful
+    return llama_cpp.Llama(str(path), n_ctx=4096, n_batch=512, n_threads=threads, n_threads_batch=threads, verbose=False)
 
 
 async def main() -> None:
@@ -190,20 +194,23 @@ async def main() -> None:
     arguments.add_argument("--models", type=Path, default=HOME / "gguf")
     arguments.add_argument("--only", choices=["troupe", "both"], default="both", help="troupe: its own peak memory, nothing to compare")
     arguments.add_argument("--json", type=Path)
+    arguments.add_argument("--one-thread", action="store_true")
     chosen = arguments.parse_args()
 
     began = time.monotonic()
-    settings = EngineSettings(live_replies=max(16, chosen.channels))
+    threads = 1 if chosen.one_thread else usable_cores()
+    clock = time.process_time if chosen.one_thread else time.monotonic
+    settings = EngineSettings(live_replies=max(16, chosen.channels), threads=threads)
     engine = await LlamaEngine.load(settings, chosen.models)
     load_seconds = time.monotonic() - began
     work = Workload(lambda text: engine.tokenizer.encode(text, special=False), chosen.channels, chosen.characters, chosen.reply_tokens)
     contestants = {"troupe": ask_troupe(engine, chosen.reply_tokens)}
     if chosen.only == "both":
-        contestants["serial"] = ask_serial(open_llama(find_model("current", chosen.models).path), chosen.reply_tokens)
+        contestants["serial"] = ask_serial(open_llama(find_model("current", chosen.models).path, threads), chosen.reply_tokens)
 
     runs: list[Run] = []
     for seed in track(range(chosen.rounds), "rounds"):
-        runs += [await work.run(name, ask, seed, chosen.turns) for name, ask in contestants.items()]
+        runs += [await work.run(name, ask, seed, chosen.turns, clock) for name, ask in contestants.items()]
     status = engine.status
     await engine.close()
 

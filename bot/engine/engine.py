@@ -128,6 +128,19 @@ def _find_and_measure(settings: EngineSettings, models: Path) -> ModelFile:
 
 
 def _open_context(settings: EngineSettings, file: ModelFile) -> Context:
+    """One unified cache: what llama.cpp calls streams would give each of 64 conversations 256 tokens of the 16,384.
+
+    The price is that every token looks at every used cell. Tokens/s of reading / of eight replies together, of one thread's own
+    time on the starter (benchmarks/engine_defaults.py --one-thread):
+
+        cells in use        500         2,500       4,500
+        flash attention     380 / 81    297 / 74    246 / 62     what "auto" chooses on a CPU
+        without             320 / 123   129 / 82     77 / 57
+        streams, without                299 / 97    286 / 92
+        q8_0, flash         240 / 113   172 / 95
+
+    A physical batch (``n_ubatch``) smaller than the batch bought nothing.
+    """
     model = Model(file.path, gpu_layers=_gpu_layers(settings))
     return Context(
         model,
