@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 1.0, 120.0
 REFUSED_PAUSE_SECONDS = 300.0  # a wrong token does not become right by asking often
 STEADY_SECONDS = 60.0  # a connection that held so long was a good one: the next pause is short again
+CLOSING_SECONDS = 3.0  # that a connection gets to say goodbye
 PATIENCE_SECONDS = 300.0  # how long a reply waits for a connection
 ALSO_READ = "DISCORD_TOKEN"  # what other bots call the variable
 
@@ -69,9 +70,10 @@ class DiscordChat:
 
     async def stop(self) -> None:
         """Leave Discord. What is being said is taken up at the next start."""
-        if self._task is not None:
+        while self._task is not None and not self._task.done():
+            # Once is not enough: discord.py swallows a cancellation that comes while it reconnects, and then waits for ever.
             self._task.cancel()
-            await asyncio.wait({self._task})
+            await asyncio.wait({self._task}, timeout=CLOSING_SECONDS)
         await self.typing.close()
 
     def port(self, channel: ChannelKey) -> Channel | None:

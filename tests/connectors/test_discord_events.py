@@ -238,6 +238,17 @@ async def test_a_missing_intent_is_named(tmp_path, caplog):
             await discord.until(lambda: "Message Content Intent" in caplog.text, "a sentence in the log")
 
 
+async def test_going_home_while_the_library_reconnects_does_not_hang(stage):
+    """discord.py swallows a cancellation that comes just then: `stop` once waited for ever."""
+    await stage.hear(stage.tavern, "before")
+    stage.discord.gateway.silent = True
+    await stage.discord.gateway.drop()
+    await stage.discord.until(lambda: stage.discord.gateway.connections, "another connection")
+
+    async with asyncio.timeout(30):
+        await stage.chat.stop()
+
+
 async def test_commands_are_registered_once_however_often_discord_greets_us(stage):
     """on_ready comes again with each session."""
     await stage.discord.gateway.forget_sessions()

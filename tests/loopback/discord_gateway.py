@@ -60,8 +60,13 @@ class Gateway:
         self.heartbeat_ms = 41250
         self.answer_heartbeats = True
         self.refused_connects = 0  # the next so many connections are refused
+        self.silent = False  # connections are taken and never greeted
         self.connected = asyncio.Event()  # somebody has identified or resumed and is on the line
         self._lines: set[Line] = set()
+
+    @property
+    def connections(self) -> int:
+        return len(self._lines)
 
     # ------------------------------------------------------------------ what tests do to it
 
@@ -113,7 +118,8 @@ class Gateway:
         self._lines.add(line)
         session: Session | None = None
         try:
-            await line.send({"op": HELLO, "d": {"heartbeat_interval": self.heartbeat_ms}, "s": None, "t": None})
+            if not self.silent:
+                await line.send({"op": HELLO, "d": {"heartbeat_interval": self.heartbeat_ms}, "s": None, "t": None})
             async for frame in socket:
                 if frame.type is not WSMsgType.TEXT:
                     continue
