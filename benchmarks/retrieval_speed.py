@@ -30,7 +30,8 @@ def main() -> None:
     print("| lines | build s | median ms | p95 ms |\n|---|---|---|---|")
     for count in options.lines:
         lines = [
-            replace(own[n % len(own)], id=str(n), said=f"{own[n % len(own)].said} {' '.join(dice.choices(words, k=4))}") for n in range(count)
+            replace(own[n % len(own)], id=str(n), said=f"{own[n % len(own)].said} {' '.join(dice.choices(words, k=4))}")
+            for n in range(count)
         ]
         began = time.perf_counter()
         index = ExemplarIndex(lines)
