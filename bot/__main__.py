@@ -166,6 +166,16 @@ def _characters_validate(options: argparse.Namespace, config: Config) -> int:
     return 1 if problems else 0
 
 
+def _discord_sync(options: argparse.Namespace, config: Config) -> None:
+    from bot.connectors.discord_chat import bot_token
+    from bot.connectors.discord_check import sync_commands
+
+    token = bot_token(config.discord)
+    if token is None:
+        raise ConfigError(f"there is no bot token; set {config.discord.token_env} in the environment")
+    print(f"{asyncio.run(sync_commands(config.discord, token))} commands are registered with Discord; it may take a minute to show them.")
+
+
 def _models_list(options: argparse.Namespace, config: Config) -> None:
     Console().print(sheets.model_table(config))
 
@@ -298,6 +308,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     export.add_argument("name", metavar="NAME")
     export.add_argument("--png", action="store_true", help="as a picture that holds the card")
+
+    on_discord = group("discord", "Troupe on Discord")
+    command(on_discord, "sync", _discord_sync, "register the commands", "troupe discord sync")
 
     served = group("models", "the models in gguf/")
     command(served, "list", _models_list, "which models there are, and which is served", "troupe models list")

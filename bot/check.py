@@ -5,6 +5,7 @@ Examines without changing anything, so it can be run beside a serving Troupe.
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 from collections.abc import Callable, Iterable
@@ -40,7 +41,7 @@ def examine(config: Config, path: Path) -> list[Finding]:
         ("model", lambda: _model(config)),
         ("GPU", _gpu),
     )
-    return [_look(about, look) for about, look in looks]
+    return [*(_look(about, look) for about, look in looks), *_discord(config), *_telegram(config)]
 
 
 def show(findings: Iterable[Finding], console: Console) -> None:
@@ -89,3 +90,28 @@ def _gpu() -> str:
     if native.supports_gpu():
         return "llama.cpp can offload to the GPU; engine.gpu_layers decides how much"
     return "this llama.cpp was built for the CPU; for a GPU, run once: TROUPE_GPU=cuda make run (or metal, vulkan)"
+
+
+def _discord(config: Config) -> list[Finding]:
+    from bot.connectors.discord_chat import bot_token  # the platforms' libraries are loaded only to be asked
+    from bot.connectors.discord_check import discord_facts
+
+    token = bot_token(config.discord)
+    if token is None:
+        return [Finding("Discord", ok=True, what=f"not joined; set {config.discord.token_env} to a bot's token to join")]
+    try:
+        facts = asyncio.run(discord_facts(config.discord, token))
+    except BotError as error:
+        return [Finding("Discord", ok=False, what=str(error))]
+    who = f"{facts.bot} is in {len(facts.servers)} servers; invite it with {facts.invite}"
+    return [Finding("Discord", ok=True, what=who), *(Finding("Discord", ok=False, what=problem) for problem in facts.problems)]
+
+
+def _telegram(config: Config) -> list[Finding]:
+    from bot.connectors.telegram_chat import examine as examine_telegram
+
+    try:
+        facts = asyncio.run(examine_telegram(config.telegram))
+    except BotError as error:
+        return [Finding("Telegram", ok=False, what=str(error))]
+    return [Finding("Telegram", ok=fact.ok, what=fact.what) for fact in facts]

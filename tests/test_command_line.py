@@ -126,6 +126,7 @@ def test_the_commands_of_a_conversation_answer(home):
         (("characters", "show", "mara-quil"), 1, "did you mean"),
         (("models", "use", "no-such-model"), 1, "troupe models list"),
         (("models", "rollback"), 1, "nothing else was served before"),
+        (("discord", "sync"), 1, "DISCORD_BOT_TOKEN"),
         (("dance",), 2, "invalid choice"),
         (("say",), 2, "required"),
     ],
