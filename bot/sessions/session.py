@@ -19,6 +19,7 @@ from bot.memory.store import Delivery, Store
 from bot.messages import Channel, ChannelKey, Engine, Findable, Piece, Reply, Sampling, Stamp, Turn
 from bot.retrieval.exemplars import Exemplars
 from bot.sessions.casting import names_of
+from bot.sessions.honesty import asks_sincerely, honest_line
 from bot.sessions.recall import Recall
 from bot.sessions.showing import Showing
 from bot.sessions.speaker_guard import SpeakerGuard
@@ -155,6 +156,8 @@ class Session:
         for sent_id in task.over.sent_ids if task.over else ():
             delivery = await store.opened(delivery, sent_id)
         showing = self._showing(delivery, character, task)
+        if not task.position and not task.go_on and asks_sincerely(task.cause.text):
+            return await self._answer_honestly(delivery, character, showing)
         others = _other_speakers(character, heard, company)
         said_before = {t.text.casefold().strip() for t in heard[-12:] if t.author_id == character.id}
         text, last = "", Piece("", "stop")
@@ -213,6 +216,19 @@ class Session:
         if delivery.sent_ids != showing.sent:  # this take needs fewer messages than the one before
             await store.shown_in(delivery, showing.sent)
         return Reply(character.face, text, stamp, turn.id, turn.message_id)
+
+    async def _answer_honestly(self, delivery: Delivery, character: Character, showing: Showing) -> Reply:
+        """No model has a part in this: the words were written for it."""
+        line = honest_line(character, delivery.seed)
+        stamp = Stamp(
+            build=self._stage.engine.build,
+            character=character.id,
+            revision=character.revision,
+            prompt_version=PROMPT_VERSION,
+            seed=delivery.seed,
+            exemplars=(line.id,),
+        )
+        return await self._deliver(delivery, character, showing, line.reply, stamp)
 
     async def _give_up(self, delivery: Delivery, task: Task, showing: Showing, reason: str) -> None:
         """Nothing came of it: what was shown so far goes, and the take before it, if there was one, comes back."""
