@@ -155,7 +155,9 @@ class WebChat:
         if before and not (before.isascii() and before.isdigit() and len(before) < 16):
             raise Refused(400, "'before' must be the number of a turn.")
         feed = self._hub.feed(caller.channel.path)
-        after = feed.position  # taken before the store is read: what happens meanwhile comes again as an event
+        # All taken at one moment, before the store is read: what happens meanwhile comes again as an event. A reply that
+        # began later must not be shown from here, because the question before it would then come behind it.
+        after, saying, thinking = feed.position, [one.shape() for one in feed.saying.values()], list(feed.thinking)
         store = self._desk.store
         turns = await store.history(caller.channel, None, limit=HISTORY_TURNS + 1, before=int(before) if before else None)
         more, turns = len(turns) > HISTORY_TURNS, turns[-HISTORY_TURNS:]
@@ -168,8 +170,8 @@ class WebChat:
                 "turns": [self._turn(turn) for turn in turns],
                 "more": more,
                 "fresh_after": fresh_after,
-                "saying": [saying.shape() for saying in feed.saying.values()],
-                "thinking": list(feed.thinking),
+                "saying": saying,
+                "thinking": thinking,
                 "after": after,
                 "you": web_shapes.badge(caller.person.id),
                 "notice": MADE_UP,

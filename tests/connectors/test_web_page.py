@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import shutil
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, Locator, Page, async_playwright, expect
+from playwright.async_api import Browser, Locator, Page, Route, async_playwright, expect
 
 from bot.config import Config
 from tests.connectors.web_house import LONG_REPLY, PATIENCE_SECONDS, Served, serve, web_settings
@@ -175,12 +176,34 @@ async def test_a_second_page_sees_the_same_conversation(chromium: Browser, serve
         await anna.get_by_role("button", name="Ada").first.click()
 
         await expect(ben.get_by_role("button", name="Ada", pressed=False).first).to_be_visible()
-        for page in (anna, ben):  # a very quick reply can overtake its question on an open page; the stored order is what holds
-            await page.reload()
-            await expect(page.locator("#turns .words")).to_have_count(2)
         assert await ben.locator("#turns .words").all_text_contents() == await anna.locator("#turns .words").all_text_contents()
         assert await ben.locator("#turns .name").all_text_contents() == ["Anna", "Ada"]
         assert await anna.locator("#turns .name").all_text_contents() == ["You", "Ada"]
+
+
+async def test_a_look_at_the_channel_that_comes_late_loses_nothing_and_keeps_the_order(chromium: Browser, served: Served) -> None:
+    """Once it was shown as it had been: a quick reply stood before its question, or its end was missed for good."""
+    answered, may_arrive = asyncio.Event(), asyncio.Event()
+
+    async def late(route: Route) -> None:
+        response = await route.fetch()
+        answered.set()
+        await may_arrive.wait()
+        await route.fulfill(response=response)
+
+    async with visit(chromium, served.url) as page:
+        await page.route("**/api/channels/lobby?**", late)
+        await page.fill("#name", "Anna")
+        await page.focus("#text")  # the name is done, so the greetings are read anew
+        await answered.wait()
+        await say(page, "Ada, hello")
+        await everybody_is_silent(page, 1)
+        async with page.expect_event("requestfinished", lambda request: "/events?after=" not in request.url):
+            may_arrive.set()
+        await page.unroute_all(behavior="wait")
+
+        await expect(page.locator("#turns .turn:not(.speaking):not(.unsent) .name")).to_have_text(["You", "Ada"])
+        await everybody_is_silent(page, 1)
 
 
 async def test_what_people_write_is_text_and_never_becomes_part_of_the_page(chromium: Browser, served: Served) -> None:

@@ -22,7 +22,7 @@ const company = new Company(async (slug, awake) => {
     company.setAwake((await api.setAwake(slug, awake)).awake);
     showIntro();
   } catch (refusal) {
-    if (refusal.status === 400) await load(); // another page was quicker
+    if (refusal.status === 400) resync(); // another page was quicker
     else toast(refusal.message);
   }
 });
@@ -40,6 +40,7 @@ const scroll = new Scroll($("log"), document.querySelector(".page"), $("newest")
 
 const myName = () => nameField.value.trim() || "Visitor";
 
+// What it shows is as old as its question: the feed has to start again from there (``resync``), or what came meanwhile is lost.
 async function load() {
   const seen = await api.look(myName());
   company.show(seen.characters);
@@ -247,7 +248,7 @@ addEventListener("keydown", (e) => {
 
 nameField.value = keep.get("name") || "";
 nameField.addEventListener("input", () => keep.set("name", nameField.value.trim()));
-nameField.addEventListener("change", () => { if (turns.empty) attempt(load); }); // the opening lines greet by name
+nameField.addEventListener("change", () => { if (turns.empty) resync(); }); // the opening lines greet by name
 nameField.addEventListener("keydown", (e) => { if (e.key === "Enter") text.focus(); });
 
 // ------------------------------------------------------------------ commands and places
