@@ -13,7 +13,8 @@ A recipe is a TOML file. Paths in it start at its own folder.
     name = "company-1"
 
 With a ``source`` the characters come out of a text: ``extract`` reads it and ``profile`` writes their cards; with a ``[synthesize]``
-section a teacher answers everyday instructions as they would.
+section a teacher answers everyday instructions as they would, and with an ``[evaluate]`` section the model that comes out is
+measured beside the one that it came from.
 
     name = "play"
     source = "play.txt"
@@ -36,9 +37,11 @@ from rich.console import Console
 
 from bot.config import Section
 from bot.engine.models import STARTER
+from trainer.base import find_base
 from trainer.dataset import DatasetSettings, dataset
 from trainer.errors import TrainerError
-from trainer.export import AdapterSettings, ExportSettings, export, export_adapter
+from trainer.evaluate import EvaluateSettings, evaluate
+from trainer.export import MODEL_FILE, AdapterSettings, ExportSettings, export, export_adapter
 from trainer.extract.stage import CHARACTERS, ExtractSettings, extract
 from trainer.merge import MergeSettings, merge
 from trainer.profile import ProfileSettings, profile
@@ -71,6 +74,7 @@ class Recipe(Section):
     merge: MergeSettings = MergeSettings()
     export: ExportSettings = ExportSettings()
     quantize: QuantizeSettings = QuantizeSettings()
+    evaluate: EvaluateSettings | None = None  # None: nothing is measured but what the stages measure themselves
     publish: PublishSettings = Field(default_factory=PublishSettings)
 
 
@@ -92,7 +96,7 @@ def load_recipe(path: Path) -> Recipe:
         raise TrainerError(f"{path}: cannot be read ({error.strerror}); name a recipe, for example recipe.toml") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TrainerError(f"{path}: is not valid TOML: {error}") from error
-    for stage in ("profile", "dataset", "tune", "merge"):
+    for stage in ("profile", "dataset", "tune", "merge", *(["evaluate"] if "evaluate" in raw else [])):
         section = raw.setdefault(stage, {})
         if "base" in raw and isinstance(section, dict):
             section.setdefault("base", raw["base"])
@@ -101,8 +105,9 @@ def load_recipe(path: Path) -> Recipe:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise TrainerError(f"{path}: {problems}") from error
-    if {recipe.dataset.base, recipe.tune.base, recipe.merge.base} != {recipe.base}:
-        raise TrainerError(f"{path}: dataset, tune and merge need the same base; set 'base' once, at the top")
+    measured = {recipe.evaluate.base} if recipe.evaluate else set()
+    if {recipe.dataset.base, recipe.tune.base, recipe.merge.base} | measured != {recipe.base}:
+        raise TrainerError(f"{path}: dataset, tune, merge and evaluate need the same base; set 'base' once, at the top")
     home = path.resolve().parent
     instructions, aliases = recipe.dataset.instructions, recipe.extract.aliases
     return recipe.model_copy(
@@ -136,11 +141,20 @@ def steps(recipe: Recipe, run: Path) -> list[Step]:
         Step("export", lambda: export(run / "merge", run / "dataset", run / "export", recipe.export)),
         Step("quantize", lambda: quantize(run / "export", run / "dataset", run / "quantize", recipe.quantize)),
     ]
+    if recipe.evaluate is not None:
+        measuring = recipe.evaluate
+        found.append(Step("evaluate", lambda: evaluate(_beside_its_base(recipe, run), characters, run / "evaluate", measuring)))
     if recipe.publish.adapter:
         found.append(Step("publish adapter", lambda: publish_adapter(run, recipe.models, recipe.publish.adapter)))
     if recipe.publish.name:
         found.append(Step("publish", lambda: publish_model(run, recipe.models, recipe.publish.name, serve=recipe.publish.serve)))
     return found
+
+
+def _beside_its_base(recipe: Recipe, run: Path) -> dict[str, Path]:
+    """What is evaluated. A base that is no GGUF was never exported, so there is nothing that llama.cpp could serve of it."""
+    base = find_base(recipe.base).file
+    return ({"base": base} if base else {}) | {"tuned": run / "quantize" / MODEL_FILE}
 
 
 def _characters_steps(recipe: Recipe, run: Path) -> tuple[list[Step], Path]:
