@@ -182,11 +182,11 @@ def _models_list(options: argparse.Namespace, config: Config) -> None:
 
 def _models_use(options: argparse.Namespace, config: Config) -> None:
     models.set_current(config.paths.models, options.name)
-    print(f"{options.name} is served from the next start on.")
+    print(f"{options.name} is served: a running Troupe takes it up by itself, any other at its start.")
 
 
 def _models_rollback(options: argparse.Namespace, config: Config) -> None:
-    print(f"{models.roll_back(config.paths.models)} is served from the next start on.")
+    print(f"{models.roll_back(config.paths.models)} is served: a running Troupe takes it up by itself, any other at its start.")
 
 
 # ------------------------------------------------------------------ pieces

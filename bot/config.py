@@ -59,6 +59,7 @@ class EngineSettings(Section):
     chunk_tokens: int = Field(128, ge=16)
     cache_type: Literal["f16", "q8_0"] = "f16"
     flash_attention: Literal["auto", "on", "off"] = "auto"
+    watch_seconds: Annotated[float, Field(ge=0, le=86400)] = 5
     remote: RemoteEngine = RemoteEngine()
 
 
@@ -130,6 +131,7 @@ class CharacterSettings(Section):
 class WebSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
+    featured: tuple[str, ...] = ()
 
 
 class DiscordSettings(Section):

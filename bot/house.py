@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bot.characters.cast import Cast
-from bot.characters.prompt import Layout, PromptRenderer
+from bot.characters.prompt import Layout, Renderers
 from bot.commands.desk import Desk
 from bot.config import Config
-from bot.engine.engine import LlamaEngine
+from bot.engine.swap import SwappingEngine
 from bot.errors import ConfigError
 from bot.memory.store import Store
 from bot.messages import Engine
@@ -52,11 +52,11 @@ async def open_house(config: Config) -> AsyncIterator[House]:
         await company.refresh()
         engine = await open_engine(config)
         try:
-            renderer = PromptRenderer(engine.tokenizer, Layout(retrieved=config.retrieval.exemplars))
-            stage = Stage(config.sessions, config.retrieval, store, engine, renderer, Exemplars())
+            renderers = Renderers(Layout(retrieved=config.retrieval.exemplars))
+            stage = Stage(config.sessions, config.retrieval, store, engine, renderers, Exemplars())
             router = Router(stage, company)
             try:
-                yield House(config, Desk(company, router, store, engine, renderer, config.paths.models), stage)
+                yield House(config, Desk(company, router, store, engine, config.paths.models), stage)
             finally:
                 await router.close()
         finally:
@@ -71,7 +71,7 @@ async def open_engine(config: Config) -> Engine:
         from bot.engine.remote import RemoteEngine  # its client takes most of a second to load, and few use it
 
         return RemoteEngine(config.engine.remote)
-    return await LlamaEngine.load(config.engine, config.paths.models)
+    return await SwappingEngine.load(config.engine, config.paths.models)
 
 
 @contextmanager

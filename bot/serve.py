@@ -9,6 +9,8 @@ import signal
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
 from typing import Protocol
 
 from bot.commands.desk import MADE_UP
@@ -18,12 +20,12 @@ from bot.connectors.telegram_account import bot_tokens
 from bot.connectors.telegram_chat import TelegramChat
 from bot.connectors.web_chat import WebChat
 from bot.discreet_log import tell_discreetly
-from bot.engine.engine import LlamaEngine
+from bot.engine.swap import SwappingEngine
 from bot.errors import BotError, EngineStopped
 from bot.house import House, open_house, serving
 from bot.jobs.jobs import Jobs
 from bot.jobs.plan import planned
-from bot.messages import Channel, ChannelKey
+from bot.messages import Channel, ChannelKey, Engine
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +70,16 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
             jobs = Jobs(planned(config, house.desk.store), config.paths.data)
             connected.push_async_callback(jobs.stop)
             await jobs.start()
-            warming = asyncio.create_task(_warm(house), name="warm prefixes")
+            engine = house.desk.engine
+            beside = [asyncio.create_task(_warm(house, engine), name="warm prefixes")]
+            if isinstance(engine, SwappingEngine) and config.engine.watch_seconds:
+                engine.prepare = partial(_warm, house)
+                beside.append(asyncio.create_task(engine.watch(config.engine.watch_seconds), name="watch gguf/current"))
             died = await _until_stopped(stopped, house)
             _end_in_any_case(config.sessions.closing_seconds)
-            warming.cancel()
-            await asyncio.gather(warming, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
             if died:
                 announce("The engine has died; going home.")
                 raise EngineStopped("the engine's thread died, its log line says where; start Troupe again, and every turn goes on")
@@ -87,7 +94,7 @@ async def _until_stopped(stopped: asyncio.Event, house: House) -> bool:
     engine = house.desk.engine
     asked = asyncio.create_task(stopped.wait(), name="stop signal")
     waits: set[asyncio.Task[object]] = {asked}
-    if isinstance(engine, LlamaEngine):
+    if isinstance(engine, SwappingEngine):
         waits.add(asyncio.create_task(engine.ended(), name="engine's end"))
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -127,13 +134,15 @@ def _port(channel: ChannelKey, connectors: Mapping[str, Connector]) -> Channel |
     return None if connector is None else connector.port(channel)
 
 
-async def _warm(house: House) -> None:
-    """Read the prompts of the characters that are awake by default before anybody asks them something."""
+async def _warm(house: House, engine: Engine) -> None:
+    """Read the prompts of the characters that are awake by default before anybody asks this engine something."""
+    renderer = house.stage.renderers.held(engine.tokenizer).of(engine.tokenizer)
+    budget = replace(house.stage.budget, context=engine.context_tokens)
     lobby = ChannelKey("web", "lobby")
     for character in await house.desk.company.awake(lobby):
         try:
-            tokens = await asyncio.to_thread(house.desk.renderer.prefix, character, house.stage.budget)
-            await house.desk.engine.warm(tokens)
+            tokens = await asyncio.to_thread(renderer.prefix, character, budget)
+            await engine.warm(tokens)
         except BotError as error:
             log.warning("character could not be prepared character=%s error=%s", character.id, error)
 

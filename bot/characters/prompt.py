@@ -150,6 +150,10 @@ class PromptRenderer:
         self._template = ChatTemplate(tokenizer)
         self._prefixes: dict[tuple[str, str, int, int], _Prefix] = {}
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return self._tokenizer
+
     def count(self, text: str) -> int:
         """Tokens of a text as content, without what a template adds."""
         return len(self._tokenizer.encode(text, special=False))
@@ -306,6 +310,27 @@ class PromptRenderer:
 
     def _encode(self, messages: Sequence[ChatMessage], *, reply_follows: bool) -> list[int]:
         return encode(self._template.segments(messages, reply_follows=reply_follows), self._tokenizer)
+
+
+class Renderers:
+    """The renderer for whatever model speaks now: another model has another tokenizer, and may have another template.
+
+    Keeps one, that of the model asked for last, so that a model that was swapped out is not held in memory by its renderer.
+    """
+
+    def __init__(self, layout: Layout | None = None, known: PromptRenderer | None = None) -> None:
+        self._layout = layout
+        self._known = known
+
+    def of(self, tokenizer: Tokenizer) -> PromptRenderer:
+        known = self._known  # read once: any thread may ask
+        if known is None or known.tokenizer is not tokenizer:
+            known = self._known = PromptRenderer(tokenizer, self._layout)
+        return known
+
+    def held(self, tokenizer: Tokenizer) -> Renderers:
+        """The same for the length of a turn, in which the model does not change."""
+        return Renderers(self._layout, self.of(tokenizer))
 
 
 def _behind(prefix: Sequence[Segment], whole: Sequence[Segment]) -> list[Segment] | None:

@@ -21,8 +21,12 @@ class Desk:
     router: Router
     store: Store
     engine: Engine
-    renderer: PromptRenderer
     models: Path  # the folder of models
+
+    @property
+    def renderer(self) -> PromptRenderer:
+        """For the model that answers now."""
+        return self.router.stage.renderer
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,9 @@ def current_name(models: Path) -> str:
 
 
 def set_current(models: Path, name: str) -> None:
-    """From the next start on, serve ``gguf/<name>.gguf``; what was served before is kept in mind for ``roll_back``.
+    """Serve ``gguf/<name>.gguf``; what was served before is kept in mind for ``roll_back``.
+
+    A Troupe that runs notices by itself; any other begins with it.
 
     Raises:
         ModelNotLoadable: there is no such file, or it is not what its manifest says.
@@ -100,6 +102,12 @@ def roll_back(models: Path) -> str:
         raise ModelNotLoadable(f"nothing else was served before {current_name(models)}; choose with: troupe models use NAME")
     set_current(models, before)
     return before
+
+
+def put_back(models: Path, name: str) -> None:
+    """Let ``gguf/current`` name what is served, after something else turned out not to be servable. It keeps its ``previous``."""
+    if current_name(models) != name:
+        _write(models / "current", f"{name}\n")
 
 
 def _named(path: Path) -> str:

@@ -16,7 +16,7 @@ from bot.characters.prompt import clean, clean_name
 from bot.characters.template import ChatTemplate, encode
 from bot.errors import BotError
 from bot.memory.store import Recap
-from bot.messages import ChannelKey, ChatMessage, Prompt, Sampling, Turn
+from bot.messages import ChannelKey, ChatMessage, Engine, Prompt, Sampling, Turn
 from bot.sessions.session import Stage
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,6 @@ class Recaps:
 
     def __init__(self, stage: Stage) -> None:
         self._stage = stage
-        self._template: ChatTemplate | None = None
         self._replies: dict[tuple[ChannelKey, str], int] = {}
         self._running: dict[tuple[ChannelKey, str], asyncio.Task[None]] = {}
 
@@ -93,38 +92,40 @@ class Recaps:
         fresh = [turn for turn in turns if turn.id != since and turn.text][:-LEFT_ALONE]
         if len(fresh) < self._stage.settings.recap_turns:
             return
-        prompt = await asyncio.to_thread(self._prompt, character, before, fresh)
-        text = " ".join((await self._made(prompt, channel)).split())
+        with self._stage.held() as stage:
+            prompt = await asyncio.to_thread(_prompt, stage.engine, _most(stage), character, before, fresh)
+            text = " ".join((await _made(stage, prompt, channel)).split())
         if len(text) < SHORTEST:
             log.info("recap discarded channel=%s character=%s characters=%d", channel, character.id, len(text))
             return
         await store.put_recap(channel, character.id, fresh[-1].id, text)
         log.info("recap made channel=%s character=%s turns=%d", channel, character.id, len(fresh))
 
-    async def _made(self, prompt: Prompt, channel: ChannelKey) -> str:
-        sampling = Sampling(temperature=0.3, max_tokens=_most(self._stage))
-        parts: list[str] = []
-        # The protocol promises an iterator; both engines give generators, which have to be closed when this is dropped.
-        stream = self._stage.engine.stream(prompt, sampling, channel=channel, background=True)
-        async with aclosing(stream) as pieces:  # type: ignore[type-var]
-            async for piece in pieces:
-                parts.append(piece.text)
-        return "".join(parts)
 
-    def _prompt(self, character: Character, before: Recap | None, turns: Sequence[Turn]) -> Prompt:
-        """As many of the newest turns as fit. Blocking."""
-        engine = self._stage.engine
-        self._template = self._template or ChatTemplate(engine.tokenizer)
-        task, so_far, then, wish = CHINESE if character.settings.languages[:1] == ("zh",) else ENGLISH
-        opening = [so_far.format(before=clean(before.text))] if before is not None else []
-        lines = [f"{clean_name(t.author_name, '?')}: {clean(t.text[:LINE_CHARACTERS], one_line=True)}" for t in turns]
-        while True:
-            text = "\n".join([*opening, then, *lines, wish])
-            messages = (ChatMessage("system", task.format(char=character.card.char)), ChatMessage("user", text))
-            tokens = encode(self._template.segments(messages, reply_follows=True), engine.tokenizer)
-            if len(tokens) <= engine.context_tokens - _most(self._stage) or len(lines) <= 1:
-                return Prompt(tuple(tokens), 0, messages)
-            lines = lines[max(1, len(lines) // 4) :]
+async def _made(stage: Stage, prompt: Prompt, channel: ChannelKey) -> str:
+    sampling = Sampling(temperature=0.3, max_tokens=_most(stage))
+    parts: list[str] = []
+    # The protocol promises an iterator; both engines give generators, which have to be closed when this is dropped.
+    stream = stage.engine.stream(prompt, sampling, channel=channel, background=True)
+    async with aclosing(stream) as pieces:  # type: ignore[type-var]
+        async for piece in pieces:
+            parts.append(piece.text)
+    return "".join(parts)
+
+
+def _prompt(engine: Engine, most: int, character: Character, before: Recap | None, turns: Sequence[Turn]) -> Prompt:
+    """As many of the newest turns as fit. Blocking."""
+    template = ChatTemplate(engine.tokenizer)
+    task, so_far, then, wish = CHINESE if character.settings.languages[:1] == ("zh",) else ENGLISH
+    opening = [so_far.format(before=clean(before.text))] if before is not None else []
+    lines = [f"{clean_name(t.author_name, '?')}: {clean(t.text[:LINE_CHARACTERS], one_line=True)}" for t in turns]
+    while True:
+        text = "\n".join([*opening, then, *lines, wish])
+        messages = (ChatMessage("system", task.format(char=character.card.char)), ChatMessage("user", text))
+        tokens = encode(template.segments(messages, reply_follows=True), engine.tokenizer)
+        if len(tokens) <= engine.context_tokens - most or len(lines) <= 1:
+            return Prompt(tuple(tokens), 0, messages)
+        lines = lines[max(1, len(lines) // 4) :]
 
 
 def _most(stage: Stage) -> int:

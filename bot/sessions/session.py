@@ -5,24 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, AsyncIterator, Collection, Sequence
-from contextlib import aclosing, suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Iterable, Iterator, Sequence
+from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from bot.characters.cast import Character
 from bot.characters.lorebook import Heard, Lore, match_book
 from bot.characters.macros import fill_macros
-from bot.characters.prompt import PROMPT_VERSION, Budget, PromptRenderer, Rendered, Scene, Spoken
+from bot.characters.prompt import PROMPT_VERSION, Budget, PromptRenderer, Rendered, Renderers, Scene, Spoken
 from bot.config import RetrievalSettings, SessionSettings
+from bot.engine.swap import SwappingEngine
 from bot.errors import ConnectorError, EngineError, EngineStopped, StoreError
 from bot.memory.store import Delivery, Store
-from bot.messages import Channel, ChannelKey, Engine, Findable, Piece, Reply, Sampling, Stamp, Turn
+from bot.messages import NO_WISHES, Channel, ChannelKey, Engine, Findable, Piece, Reply, Sampling, Stamp, Turn, Wishes
 from bot.retrieval.exemplars import Exemplars
 from bot.sessions.casting import names_of
 from bot.sessions.honesty import asks_sincerely, honest_line
-from bot.sessions.recall import Recall
+from bot.sessions.recall import InMind, Recall
 from bot.sessions.showing import Showing
 from bot.sessions.speaker_guard import SpeakerGuard
+from bot.sessions.stop_strings import StopStrings
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +41,22 @@ class Stage:
     retrieval: RetrievalSettings
     store: Store
     engine: Engine
-    renderer: PromptRenderer
+    renderers: Renderers
     exemplars: Exemplars
+
+    @property
+    def renderer(self) -> PromptRenderer:
+        """For the model that answers now."""
+        return self.renderers.of(self.engine.tokenizer)
+
+    @contextmanager
+    def held(self) -> Iterator[Stage]:
+        """The same with the model of now for the length of one turn: prompt, reply and stamp belong together."""
+        if not isinstance(self.engine, SwappingEngine):
+            yield self
+            return
+        with self.engine.hold() as engine:
+            yield replace(self, engine=engine, renderers=self.renderers.held(engine.tokenizer))
 
     @property
     def budget(self) -> Budget:
@@ -67,6 +83,7 @@ class Task:
     over: Delivery | None = None  # the take that is shown now: a further one takes its place and does not see it
     go_on: bool = False
     resumed: bool = False  # another process may have begun it, and died between sending a piece and noting its id
+    wishes: Wishes = NO_WISHES
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +95,17 @@ class Unstored:
 
 
 @dataclass(frozen=True, slots=True)
-class _Prepared:
+class Moment:
+    """What is around a character when it speaks."""
+
+    spoken: Sequence[Spoken]  # oldest first
+    asked: str  # what decides which exemplars come up
+    place: str = ""
+    mind: InMind = InMind((), ())
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
     """A prompt, and the ids of what went into it, for the stamp."""
 
     rendered: Rendered
@@ -92,7 +119,8 @@ class Session:
     def __init__(self, channel: ChannelKey, stage: Stage, unstored: Collection[Unstored] = ()) -> None:
         """``unstored`` are the running conversation's turns whose words are nowhere else; the channel's task adds to them."""
         self._channel = channel
-        self._stage = stage
+        self._house = stage
+        self._stage = stage  # during a turn with the model that began it
         self._unstored = unstored
         self._recall = Recall(channel, stage.store)
         # The oldest turn that the prompt begins with. It stays until the history is over its budget, so that between two
@@ -110,8 +138,15 @@ class Session:
         Raises:
             EngineError, StoreError, ConnectorError: the turn failed; what was written down can be taken up again.
         """
+        with self._house.held() as self._stage:
+            try:
+                return await self._speak(character, task, company, stop)
+            finally:
+                self._stage = self._house
+
+    async def _speak(self, character: Character, task: Task, company: Sequence[Character], stop: asyncio.Event) -> Reply | None:
         store = self._stage.store
-        seed = self._sampling(character).seed
+        seed = sampling_of(self._stage, character, task.wishes).seed
         delivery = await store.claim(
             task.cause,
             task.position,
@@ -158,13 +193,14 @@ class Session:
         showing = self._showing(delivery, character, task)
         if not task.position and not task.go_on and asks_sincerely(task.cause.text):
             return await self._answer_honestly(delivery, character, showing)
-        others = _other_speakers(character, heard, company)
+        others = other_speakers(character, [t.author_name for t in heard if t.author_id != character.id], company)
         said_before = {t.text.casefold().strip() for t in heard[-12:] if t.author_id == character.id}
         text, last = "", Piece("", "stop")
         try:
             for attempt in range(1 + settings.retries):
-                sampling = replace(self._sampling(character), seed=(delivery.seed + attempt) % SEED_LIMIT)
-                text, last = await self._attempt(rendered, sampling, SpeakerGuard(names_of(character), others), showing, stop)
+                sampling = replace(sampling_of(self._stage, character, task.wishes), seed=(delivery.seed + attempt) % SEED_LIMIT)
+                guard, stops = SpeakerGuard(names_of(character), others), StopStrings(task.wishes.stop)
+                text, last = await self._attempt(rendered, sampling, guard, stops, showing, stop)
                 if stop.is_set() or (text and text.casefold().strip() not in said_before):
                     break
                 log.info("reply discarded channel=%s character=%s attempt=%d empty=%s", self._channel, character.id, attempt, not text)
@@ -193,17 +229,17 @@ class Session:
         return await self._deliver(delivery, character, showing, text, stamp)
 
     async def _attempt(
-        self, rendered: Rendered, sampling: Sampling, guard: SpeakerGuard, showing: Showing, stop: asyncio.Event
+        self, rendered: Rendered, sampling: Sampling, guard: SpeakerGuard, stops: StopStrings, showing: Showing, stop: asyncio.Event
     ) -> tuple[str, Piece]:
         last = Piece("", "stop")
         stream = self._stage.engine.stream(rendered.prompt, sampling, channel=self._channel)
         async with aclosing(_until(stop, stream)) as pieces:
             async for piece in pieces:
                 last = piece
-                await showing.grow(guard.feed(piece.text))
-                if guard.cut:
+                await showing.grow(stops.shown(guard.feed(piece.text)))
+                if guard.cut or stops.reached:
                     break
-        return guard.finish().strip(), last
+        return stops.shown(guard.finish(), final=True).strip(), last
 
     async def _deliver(self, delivery: Delivery, character: Character, showing: Showing, text: str, stamp: Stamp) -> Reply:
         """``opened`` -> ``final`` -> ``recorded``: the text is stored as soon as the platform has named its first piece."""
@@ -290,60 +326,75 @@ class Session:
         ]
         return sorted([*heard, *beside], key=lambda t: t.id) if beside else heard
 
-    def _sampling(self, character: Character) -> Sampling:
-        sampling = character.settings.sampling(Sampling())
-        return replace(sampling, max_tokens=min(sampling.max_tokens, self._stage.settings.reply_tokens))
-
-    def _lore(self, character: Character, heard: Sequence[Turn]) -> tuple[Lore, ...]:
-        if character.card.book is None:
-            return ()
-        speaker = next((t.author_name for t in reversed(heard) if t.author_id != character.id), "")
-        return match_book(
-            character.card.book,
-            Heard([t.text for t in heard], replies=sum(t.author_id == character.id for t in heard)),
-            count=self._stage.renderer.count,
-            budget=self._stage.settings.lore_tokens,
-            fill=lambda text: fill_macros(text, char=character.card.char, user=speaker),
-        )
-
-    async def _render(self, character: Character, heard: list[Turn], task: Task) -> _Prepared:
+    async def _render(self, character: Character, heard: list[Turn], task: Task) -> Prepared:
         spoken = [Spoken(t.author_name, t.text, own=t.author_id == character.id) for t in heard]
         if task.go_on:
             spoken.append(Spoken(task.cause.author_name, GO_ON))
-        recent = [t.text for t in heard[-LOOKED_BACK:]]
-        asked = task.cause.text if not task.position else recent[-1]
-        found = await self._stage.exemplars.search(
-            character.id,
-            character.revision,
-            character.lines,
-            asked,
-            self._stage.retrieval.exemplars,
-            without=self._stage.renderer.fixed_ids(character),
-        )
-        entries = self._lore(character, heard)
+        asked = task.cause.text if not task.position else heard[-1].text
         mind = await self._recall.in_mind(character, heard, asked)
-        scene = Scene(
-            spoken=spoken,
-            exemplars=[character.lines[hit.position] for hit in found],
-            lore=[entry.text for entry in entries],
-            place=await self._stage.store.place(self._channel),
-            memories=[memory.text for memory in mind.always],
-            recalled=[memory.text for memory in mind.recalled],
-        )
-        # Jinja and the tokenizer take milliseconds on a long history: that is too long for an event loop that serves everybody.
-        rendered = await asyncio.to_thread(self._stage.renderer.render, character, scene, self._stage.budget)
-        if rendered.first_spoken and heard:
-            self._first_turn = heard[min(rendered.first_spoken, len(heard) - 1)].id
-        shown = (*mind.always[: rendered.memories], *mind.recalled[: rendered.recalled])
-        return _Prepared(rendered, tuple(entry.id for entry in entries), tuple(memory.id for memory in shown))
+        place = await self._stage.store.place(self._channel)
+        prepared = await compose(self._stage, character, Moment(spoken, asked, place, mind))
+        first = prepared.rendered.first_spoken
+        if first and heard:
+            self._first_turn = heard[min(first, len(heard) - 1)].id
+        return prepared
 
 
-def _other_speakers(character: Character, heard: Sequence[Turn], company: Sequence[Character]) -> list[str]:
+async def compose(stage: Stage, character: Character, moment: Moment) -> Prepared:
+    """The prompt for a character's next words, with the exemplars and the lore that fit them.
+
+    Raises:
+        PromptTooLong, CardError
+    """
+    found = await stage.exemplars.search(
+        character.id,
+        character.revision,
+        character.lines,
+        moment.asked,
+        stage.retrieval.exemplars,
+        without=stage.renderer.fixed_ids(character),
+    )
+    entries, mind = _lore(stage, character, moment.spoken), moment.mind
+    scene = Scene(
+        spoken=moment.spoken,
+        exemplars=[character.lines[hit.position] for hit in found],
+        lore=[entry.text for entry in entries],
+        place=moment.place,
+        memories=[memory.text for memory in mind.always],
+        recalled=[memory.text for memory in mind.recalled],
+    )
+    # Jinja and the tokenizer take milliseconds on a long history: that is too long for an event loop that serves everybody.
+    rendered = await asyncio.to_thread(stage.renderer.render, character, scene, stage.budget)
+    shown = (*mind.always[: rendered.memories], *mind.recalled[: rendered.recalled])
+    return Prepared(rendered, tuple(entry.id for entry in entries), tuple(memory.id for memory in shown))
+
+
+def _lore(stage: Stage, character: Character, spoken: Sequence[Spoken]) -> tuple[Lore, ...]:
+    if character.card.book is None:
+        return ()
+    speaker = next((s.name for s in reversed(spoken) if not s.own), "")
+    return match_book(
+        character.card.book,
+        Heard([s.text for s in spoken], replies=sum(s.own for s in spoken)),
+        count=stage.renderer.count,
+        budget=stage.settings.lore_tokens,
+        fill=lambda text: fill_macros(text, char=character.card.char, user=speaker),
+    )
+
+
+def sampling_of(stage: Stage, character: Character, wishes: Wishes) -> Sampling:
+    """How the character's words are chosen: its own way, what is wished for this reply, and never longer than the house allows."""
+    sampling = character.settings.sampling(Sampling())
+    wished = {name: getattr(wishes, name) for name in ("temperature", "top_p", "max_tokens", "seed")}
+    sampling = replace(sampling, **{name: value for name, value in wished.items() if value is not None})
+    return replace(sampling, max_tokens=min(sampling.max_tokens, stage.settings.reply_tokens))
+
+
+def other_speakers(character: Character, people: Iterable[str], company: Sequence[Character]) -> list[str]:
     """Everybody whose line the model could go on to write: people heard here, and the other characters."""
-    people = {t.author_name for t in heard if t.author_id != character.id}
     characters = {name for other in company if other.id != character.id for name in names_of(other)}
     own = {name.casefold() for name in names_of(character)}
-    return [name for name in people | characters | {"User", "A visitor"} if name.casefold() not in own]
+    return [name for name in {*people, *characters, "User", "A visitor"} if name.casefold() not in own]
 
 
 async def _until(stop: asyncio.Event, stream: AsyncIterator[Piece]) -> AsyncGenerator[Piece]:
