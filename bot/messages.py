@@ -81,6 +81,7 @@ class Limits:
     length: int = 4000
     edit_seconds: float | None = 0.0  # at most one edit per so many seconds; None: replies are not streamed
     previews: bool = False  # a growing reply is shown as a preview (see ``Previewing``), and sent when it is whole
+    bursts: bool = True  # people here send a thought in several messages, so a short wait makes them one turn
 
 
 class Channel(Protocol):
@@ -129,6 +130,20 @@ class Findable(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Wishes:
+    """What whoever asks wants of this one reply, within what the house allows. None leaves it to the character."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    max_tokens: int | None = None
+    seed: int | None = None
+    stop: tuple[str, ...] = ()  # the reply ends before the first of these
+
+
+NO_WISHES = Wishes()
+
+
+@dataclass(frozen=True, slots=True)
 class Incoming:
     """Something that somebody said, as a connector hands it over."""
 
@@ -143,6 +158,7 @@ class Incoming:
     channel_port: Channel
     direct: bool = False  # a conversation of one person with one character
     roles: tuple[str, ...] = ()  # the platform's ids of the author's roles, for blocks
+    wishes: Wishes = NO_WISHES
 
 
 # ------------------------------------------------------------------ the prompt and the engine
@@ -184,6 +200,7 @@ class Sampling:
     dry_allowed_tokens: int = 3
     max_tokens: int = 160
     seed: int | None = None
+    grammar: str = ""  # GBNF that the reply must follow; only the embedded engine keeps it, a server is not told
 
 
 FinishReason = Literal["stop", "length", "cancelled"]

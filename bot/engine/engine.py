@@ -28,6 +28,7 @@ class LlamaEngine:
 
     def __init__(self, scheduler: Scheduler, model: Model, file: ModelFile, context_tokens: int) -> None:
         self._scheduler = scheduler
+        self._model = model
         self._vocabulary = model.vocabulary
         self._tokenizer = LlamaTokenizer(model)
         self._build = file.build
@@ -73,6 +74,8 @@ class LlamaEngine:
     ) -> AsyncIterator[Piece]:
         """As ``bot.messages.Engine.stream``. With ``ignore_end`` the reply always has ``max_tokens`` tokens, for benchmarks."""
         self._check(prompt.tokens, sampling.max_tokens)
+        if sampling.grammar:
+            native.check_grammar(self._model, sampling.grammar)
         request = Request(list(prompt.tokens), prompt.prefix_tokens, sampling, channel, background, ignore_end)
         self._scheduler.submit(request)
         try:

@@ -15,6 +15,8 @@ from enum import IntEnum
 from pathlib import Path
 from typing import Any, Final, Literal
 
+import numpy as np
+
 from bot.engine.threads import wait_patiently
 from bot.errors import EngineError, ModelNotLoadable
 
@@ -292,6 +294,35 @@ class Context:
 # ------------------------------------------------------------------ choosing a token
 
 
+_SCORE: Final = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])  # llama_token_data
+
+
+def _as_candidates(scores: Any) -> Any:
+    """``scores`` (1-D of ``_SCORE``, contiguous, kept alive by the caller) as llama.cpp takes candidates."""
+    data = scores.ctypes.data_as(ctypes.POINTER(lib.llama_token_data))
+    return lib.llama_token_data_array(data=data, size=len(scores), selected=-1, sorted=False)
+
+
+def _apply(chain: Any, scores: Any) -> int:
+    """What a chain chooses among ``scores``, which it reorders."""
+    candidates = _as_candidates(scores)
+    lib.llama_sampler_apply(chain, ctypes.byref(candidates))
+    return int(candidates.data[candidates.selected].id)
+
+
+def _grammar(model: Model, rules: str) -> Any:
+    _recent_errors.clear()
+    handle = lib.llama_sampler_init_grammar(model.vocab, rules.encode(), b"root")
+    if not handle:
+        raise EngineError(f"llama.cpp cannot read the grammar that a reply should keep to{_reason()}")
+    return handle
+
+
+def check_grammar(model: Model, rules: str) -> None:
+    """Raises ``EngineError`` for rules that llama.cpp cannot read. May be called from any thread."""
+    lib.llama_sampler_free(_grammar(model, rules))
+
+
 class Chain:
     """A chain of samplers, applied in the order in which they were added."""
 
@@ -299,7 +330,17 @@ class Chain:
         params = lib.llama_sampler_chain_default_params()
         params.no_perf = True
         self.handle = lib.llama_sampler_chain_init(params)
+        self._grammar: Any = None
         weakref.finalize(self, lib.llama_sampler_free, self.handle).atexit = False
+
+    def grammar(self, model: Model, rules: str) -> None:
+        """Keep to a grammar from here on; ``rules`` are GBNF with a ``root``.
+
+        Raises:
+            EngineError: llama.cpp cannot read them.
+        """
+        self._grammar = _grammar(model, rules)
+        weakref.finalize(self, lib.llama_sampler_free, self._grammar).atexit = False
 
     def penalties(self, model: Model, *, last_tokens: int, repeat: float) -> None:
         self._add(lib.llama_sampler_init_penalties(model.vocabulary, last_tokens, repeat, 0.0, 0.0))
@@ -327,7 +368,27 @@ class Chain:
 
     def sample(self, context: Context, index: int) -> int:
         """Choose a token after the batch's token ``index``, and accept it."""
-        return int(lib.llama_sampler_sample(self.handle, context.handle, index))
+        if self._grammar is None:
+            return int(lib.llama_sampler_sample(self.handle, context.handle, index))
+        token = self._choose(context, index)
+        lib.llama_sampler_accept(self.handle, token)
+        lib.llama_sampler_accept(self._grammar, token)
+        return token
+
+    def _choose(self, context: Context, index: int) -> int:
+        """The chain's choice if the grammar allows it; else the grammar looks at the whole vocabulary first, which is slow."""
+        logits = np.ctypeslib.as_array(lib.llama_get_logits_ith(context.handle, index), (context.model.vocabulary,))
+        scores = np.zeros(len(logits), _SCORE)
+        scores["id"], scores["logit"] = np.arange(len(logits)), logits
+        first = scores.copy()
+        chosen = _apply(self.handle, first)
+        alone = np.array([(chosen, 1.0, 0.0)], _SCORE)
+        lib.llama_sampler_apply(self._grammar, ctypes.byref(_as_candidates(alone)))
+        if np.isfinite(alone["logit"][0]):
+            return chosen
+        lib.llama_sampler_apply(self._grammar, ctypes.byref(_as_candidates(scores)))
+        # A chain would choose among forbidden tokens if it kept nothing else, and accepting one ends the process.
+        return _apply(self.handle, scores[np.isfinite(scores["logit"])])
 
     def _add(self, sampler: Any) -> None:
         lib.llama_sampler_chain_add(self.handle, sampler)  # the chain owns it from here

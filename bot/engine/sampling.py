@@ -28,6 +28,8 @@ class Samplers:
     def chain(self, sampling: Sampling) -> Chain:
         """A fresh chain. At temperature 0 the best token that the penalties leave is taken."""
         chain = Chain()
+        if sampling.grammar:
+            chain.grammar(self._model, sampling.grammar)
         last = sampling.repeat_last_tokens
         top_k = 1 if sampling.temperature <= 0 else sampling.top_k
         if last and top_k > 0:
