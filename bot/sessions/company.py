@@ -15,8 +15,8 @@ from bot.memory.store import CharacterRecord, Store
 from bot.messages import ChannelKey
 
 # Where nobody has chosen yet, these platforms start with the characters whose cards say "awake": the channel is the
-# visitor's own. Elsewhere other people are talking, and a character comes only when it is called.
-OPEN_PLATFORMS = frozenset({"web", "terminal"})
+# visitor's own (on "api", a program's). Elsewhere other people are talking, and a character comes only when it is called.
+OPEN_PLATFORMS = frozenset({"web", "terminal", "api"})
 
 ADULTS = "adults"  # the channel's setting; a connector keeps it as the platform has it, or a moderator says so
 

@@ -36,6 +36,9 @@ class InMind:
     recalled: tuple[Memory, ...]
 
 
+NOTHING_IN_MIND = InMind((), ())
+
+
 @dataclass(frozen=True, slots=True)
 class _Past:
     """What lies before the turns that a prompt holds, as it was when the prompt's first turn last changed."""

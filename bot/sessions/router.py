@@ -30,7 +30,7 @@ from bot.errors import (
     StoreFull,
 )
 from bot.memory.store import Delivery, PendingTurn
-from bot.messages import Channel, ChannelKey, Incoming, Reply, Turn
+from bot.messages import NO_WISHES, Channel, ChannelKey, Incoming, Reply, Turn, Wishes
 from bot.sessions.casting import Call, cast_reply, named_in
 from bot.sessions.company import Company
 from bot.sessions.gate import Gate
@@ -67,6 +67,7 @@ class _Heard:
     unkept_for: frozenset[str] | None = None  # its words are not stored: which characters were there to hear them
     resumed: bool = False  # left over by the last process
     begun: bool = False  # and that one had begun to answer: what came after it is another turn
+    wishes: Wishes = NO_WISHES
 
 
 @dataclass(slots=True)
@@ -127,10 +128,9 @@ class Router:
         if turn is None or late:
             return None
         done = _watched()
-        await self._post(
-            incoming.channel,
-            _Heard(turn, incoming.channel_port, incoming.mentions, incoming.direct, done, None if kept else frozenset(present)),
-        )
+        unkept_for = None if kept else frozenset(present)
+        heard = _Heard(turn, incoming.channel_port, incoming.mentions, incoming.direct, done, unkept_for, wishes=incoming.wishes)
+        await self._post(incoming.channel, heard)
         return done
 
     async def again(
@@ -363,7 +363,7 @@ class _Conversation:
             if self._leaving or not self.inbox:
                 return None
         self._busy = True  # from here on a wish to stop concerns this turn
-        if isinstance(self.inbox[0], _Heard) and settings.settle_seconds:
+        if isinstance(self.inbox[0], _Heard) and self.inbox[0].port.limits.bursts and settings.settle_seconds:
             await asyncio.sleep(settings.settle_seconds)
         if self._leaving:
             return None
@@ -448,7 +448,7 @@ class _Conversation:
         while speakers and not self._stop.is_set():
             speaker = speakers.pop(0)
             position += 1
-            task = Task(cause, heard[-1].port, position, resumed=heard[-1].resumed)
+            task = Task(cause, heard[-1].port, position, resumed=heard[-1].resumed, wishes=heard[-1].wishes)
             reply = await self._session(speaker).speak(speaker, task, self.company.seen_in(self.channel), self._stop)
             if reply is None:
                 continue

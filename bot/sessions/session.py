@@ -21,7 +21,7 @@ from bot.messages import NO_WISHES, Channel, ChannelKey, Engine, Findable, Piece
 from bot.retrieval.exemplars import Exemplars
 from bot.sessions.casting import names_of
 from bot.sessions.honesty import asks_sincerely, honest_line
-from bot.sessions.recall import InMind, Recall
+from bot.sessions.recall import NOTHING_IN_MIND, InMind, Recall
 from bot.sessions.showing import Showing
 from bot.sessions.speaker_guard import SpeakerGuard
 from bot.sessions.stop_strings import StopStrings
@@ -101,7 +101,7 @@ class Moment:
     spoken: Sequence[Spoken]  # oldest first
     asked: str  # what decides which exemplars come up
     place: str = ""
-    mind: InMind = InMind((), ())
+    mind: InMind = NOTHING_IN_MIND
 
 
 @dataclass(frozen=True, slots=True)
