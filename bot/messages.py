@@ -82,6 +82,7 @@ class Limits:
     edit_seconds: float | None = 0.0  # at most one edit per so many seconds; None: replies are not streamed
     previews: bool = False  # a growing reply is shown as a preview (see ``Previewing``), and sent when it is whole
     bursts: bool = True  # people here send a thought in several messages, so a short wait makes them one turn
+    retracts: bool = True  # what was shown can be replaced by another attempt
 
 
 class Channel(Protocol):

@@ -201,7 +201,8 @@ class Session:
                 sampling = replace(sampling_of(self._stage, character, task.wishes), seed=(delivery.seed + attempt) % SEED_LIMIT)
                 guard, stops = SpeakerGuard(names_of(character), others), StopStrings(task.wishes.stop)
                 text, last = await self._attempt(rendered, sampling, guard, stops, showing, stop)
-                if stop.is_set() or (text and text.casefold().strip() not in said_before):
+                fresh = text.casefold().strip() not in said_before
+                if stop.is_set() or (text and (fresh or not task.port.limits.retracts)):
                     break
                 log.info("reply discarded channel=%s character=%s attempt=%d empty=%s", self._channel, character.id, attempt, not text)
         except EngineStopped:
