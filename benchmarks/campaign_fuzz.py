@@ -6,6 +6,7 @@ Each is refused with a sentence or carried out; nothing crashes, and afterwards 
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import logging
 import random
@@ -23,6 +24,8 @@ from bot.connectors.telegram_updates import Updates
 from bot.connectors.web_chat import WebChat
 from bot.errors import ConfigError
 from bot.house import open_house
+from tests.connectors.discord_stage import Stage as DiscordStage
+from tests.connectors.discord_stage import open_stage
 from tests.connectors.telegram_stage import stage
 from tests.house import HERE, settings
 from tests.loopback.openai_server import openai_server
@@ -76,17 +79,20 @@ class _Unforeseen(logging.Handler):
 
 
 async def run_fuzz(folder: Path, *, count: int, seed: int) -> Fuzz:
-    """Half of ``count`` are config files, the rest is shared by the page (most) and Telegram."""
+    """Two fifths of ``count`` are config files; the page, Telegram and Discord share the rest."""
     random_, fuzz = random.Random(seed), Fuzz()
     watching = _Unforeseen(fuzz)
     logging.getLogger("bot").addHandler(watching)
     try:
-        configs(folder / "configs", fuzz, random_, count // 2)
+        each = count // 5
+        configs(folder / "configs", fuzz, random_, count - 3 * each)
         async with openai_server(behaviour="echo", remembers=False) as server:
             remote = {"remote": {"base_url": server.base_url, "model": "echo"}}
-            await page(folder / "page", fuzz, random_, count // 4, remote)
+            await page(folder / "page", fuzz, random_, each, remote)
             (folder / "telegram").mkdir(parents=True)
-            await telegram(folder / "telegram", fuzz, random_, count - count // 2 - count // 4, remote)
+            await telegram(folder / "telegram", fuzz, random_, each, remote)
+        (folder / "discord").mkdir(parents=True)
+        await discord(folder / "discord", fuzz, random_, each)
     finally:
         logging.getLogger("bot").removeHandler(watching)
     return fuzz
@@ -199,6 +205,11 @@ def _mutated(document: Any, random_: random.Random, chance: float = 0.25) -> Any
     return document
 
 
+def _values(document: Any) -> int:
+    inner = document.values() if isinstance(document, dict) else document if isinstance(document, list) else ()
+    return 1 + sum(map(_values, inner))
+
+
 # ------------------------------------------------------------------ Telegram
 
 
@@ -247,3 +258,117 @@ def _update(number: int, random_: random.Random) -> dict[str, Any]:
         },
     )
     return {"update_id": 500_000 + number, **random_.choice((*kinds[:1] * 5, *kinds))()}
+
+
+# ------------------------------------------------------------------ Discord
+
+THROUGH_THE_GATEWAY = 2  # events that the library cannot parse end its connection: so many go the whole way, pauses and all
+
+
+async def discord(folder: Path, fuzz: Fuzz, random_: random.Random, count: int) -> None:
+    """Events of a server of their own, so that what they delete is not where it is asked for an answer afterwards.
+
+    They are handed to the library's parsers, as its connection does: an event that these cannot read ends a connection, and
+    a new one is made after a pause; thousands of pauses would show nothing that two do not.
+    """
+    async with open_stage(folder) as here:
+        await here.wake(here.tavern, "mara-quill")
+        await here.hear(here.tavern, "before")
+        unread = await _discord_events(here, fuzz, random_, count)
+        try:
+            for event, data in unread[:THROUGH_THE_GATEWAY]:
+                await here.discord.gateway.dispatch(event, data)
+                await here.hear(here.tavern, f"and after {event}")
+            await here.hear(here.tavern, "and afterwards")
+        except TimeoutError as error:
+            fuzz.silent.append(f"discord: {error}")
+        here.discord.rest.violations.clear()  # made-up ids in, odd calls out
+
+
+async def _discord_events(here: DiscordStage, fuzz: Fuzz, random_: random.Random, count: int) -> list[tuple[str, Any]]:
+    """Returns the events that the library could not read."""
+    state = (await here.chat.ready())._connection
+    world = here.discord.world
+    unread: list[tuple[str, Any]] = []
+    other = world.add_guild("Fuzzland", owner=here.moderator)
+    channel = world.add_channel(other, "swamp")
+    thread = world.add_thread(channel, "bog", here.anna)
+    for number in range(count):
+        fuzz.tried["discord"] += 1
+        if number % 50 == 0:  # whatever the last ones have deleted
+            state.parsers["GUILD_CREATE"](copy.deepcopy(world.guild_document(other["id"], [world.bot])))
+            state.parsers["THREAD_CREATE"](copy.deepcopy(thread))
+        event, whole = _discord_event(here, channel, thread, random_)
+        data = _mutated(copy.deepcopy(whole), random_, 2 / _values(whole))
+        try:
+            state.parsers[event](copy.deepcopy(data))
+        except Exception:  # noqa: BLE001  the library's own parser; a connection would end and be made again
+            fuzz.left_out[f"discord.py, {event}"] += 1
+            unread.append((event, data))
+        if number % 20 == 0:
+            await asyncio.sleep(0.02)  # what was read is carried out beside this
+    return unread
+
+
+def _discord_event(
+    here: DiscordStage, channel: dict[str, Any], thread: dict[str, Any], random_: random.Random
+) -> tuple[str, dict[str, Any]]:
+    world = here.discord.world
+    place = random_.choice((channel, channel, thread))
+    text = random_.choice(("Good evening.", "Mara, are you there?", f"<@{world.bot['id']}> hello", "((aside))", "", "🏴‍☠️"))
+    message = world.event_message(world.add_message(place["id"], here.anna, text, mentions=[world.bot] if "<@" in text else ()))
+    ids = {"channel_id": place["id"], "guild_id": place["guild_id"]}
+    data = random_.choice(
+        (
+            {
+                "type": 1,
+                "name": "character",
+                "options": [{"name": "wake", "type": 1, "options": [{"name": "name", "type": 3, "value": "ada"}]}],
+            },
+            {
+                "type": 1,
+                "name": "memory",
+                "options": [{"name": "remove", "type": 1, "options": [{"name": "number", "type": 4, "value": 1}]}],
+            },
+            {"type": 1, "name": "help", "options": []},
+            {"type": 3, "name": "Why", "target_id": message["id"], "resolved": {"messages": {message["id"]: message}}},
+            {"custom_id": "troupe:again", "component_type": 2, "id": 1},
+        )
+    )
+    interaction = {
+        **ids,
+        "id": world.snowflake(),
+        "application_id": world.application_id,
+        "type": 3 if "custom_id" in data else random_.choice((2, 2, 4)),
+        "token": "loopback",
+        "version": 1,
+        "attachment_size_limit": 10 * 1024 * 1024,
+        "channel": {**place, "permissions": "0"},
+        "locale": "en-US",
+        "entitlements": [],
+        "authorizing_integration_owners": {},
+        "app_permissions": "0",
+        "context": 0,
+        "guild": {"id": place["guild_id"], "locale": "en-US", "features": []},
+        "member": {**world.member(place["guild_id"], here.anna), "permissions": "0"},
+        "message": message,
+        "data": {"id": "1", **data},
+    }
+    kinds: tuple[tuple[str, dict[str, Any]], ...] = (
+        ("MESSAGE_CREATE", message),
+        ("MESSAGE_CREATE", message),
+        ("MESSAGE_CREATE", message),
+        ("MESSAGE_UPDATE", {**message, "edited_timestamp": message["timestamp"]}),
+        ("MESSAGE_DELETE", {**ids, "id": message["id"]}),
+        ("MESSAGE_DELETE_BULK", {**ids, "ids": [message["id"], "17"]}),
+        ("INTERACTION_CREATE", interaction),
+        ("INTERACTION_CREATE", interaction),
+        ("CHANNEL_UPDATE", channel),
+        ("CHANNEL_DELETE", channel),
+        ("THREAD_UPDATE", thread),
+        ("THREAD_DELETE", thread),
+        ("GUILD_UPDATE", world.guild_document(place["guild_id"], [world.bot])),
+        ("GUILD_DELETE", {"id": place["guild_id"]}),
+        ("WEBHOOKS_UPDATE", ids),
+    )
+    return random_.choice(kinds)

@@ -22,8 +22,8 @@ async def test_damaged_settings_requests_and_updates_crash_nothing(tmp_path):
     fuzz = await run_fuzz(tmp_path, count=400, seed=11)
 
     assert (fuzz.crashes, fuzz.speechless, fuzz.silent) == ([], [], [])
-    assert fuzz.tried == {"config": 200, "page": 100, "telegram": 100}
-    assert 0 < fuzz.refused["page"] < 100
+    assert fuzz.tried == {"config": 160, "page": 80, "telegram": 80, "discord": 80}
+    assert 0 < fuzz.refused["page"] < 80
 
 
 async def test_a_disk_that_fills_up_at_any_write_loses_and_doubles_nothing(tmp_path):
