@@ -38,7 +38,7 @@ from bot.commands import chat as chat_commands
 from bot.commands.desk import MADE_UP, Caller, Desk
 from bot.commands.why import why
 from bot.config import WebSettings
-from bot.connectors import web_requests, web_shapes
+from bot.connectors import web_api, web_requests, web_shapes
 from bot.connectors.web_events import EventHub
 from bot.connectors.web_port import WebPort
 from bot.connectors.web_requests import Refused
@@ -98,12 +98,13 @@ class WebChat:
 
     def _app(self) -> web.Application:
         app = web.Application(
-            client_max_size=web_requests.BODY_BYTES, middlewares=[web_requests.answer_errors, web_requests.guard(self._settings.host)]
+            client_max_size=web_requests.BODY_BYTES, middlewares=[web_api.shape_errors, web_requests.answer_errors, web_requests.guard(self._settings.host)]
         )
         app.on_response_prepare.append(_secure)
         here = "/api/channels/{channel}"
         app.add_routes(
             [
+                *web_api.WebApi(self._desk).routes(),
                 web.get("/", self._index),
                 web.get("/page/{file}", self._page_file),
                 web.get("/portraits/{slug}.png", self._portrait),
