@@ -14,7 +14,8 @@ Requests and events in, requests and events out; who answers and what a command 
     POST /api/channels/{name}/reset             {character?}
     POST /api/channels/{name}/awake             {character, awake}
     GET  /api/channels/{name}/why/{message_id}  what made a reply
-    GET  /portraits/{slug}.png    /healthz
+    GET  /healthz
+    and what ``web_gallery`` lists
 
 Events: ``turn`` (a person spoke), ``typing``, ``begin`` (a reply's first words), ``edit`` (``text``: the whole; ``more``: what was added),
 ``final``, ``remove``, ``again`` (a reply is about to be made anew), ``notice``, ``awake``, ``reset``, and ``resync``
@@ -23,12 +24,11 @@ when too much was missed: read the channel anew.
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
-import mimetypes
 from contextlib import aclosing
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -39,16 +39,17 @@ from bot.commands.desk import MADE_UP, Caller, Desk
 from bot.commands.why import why
 from bot.config import WebSettings
 from bot.connectors import web_api, web_requests, web_shapes
+from bot.connectors.web_callers import Callers
 from bot.connectors.web_events import EventHub
+from bot.connectors.web_files import PageFiles
+from bot.connectors.web_gallery import WebGallery
 from bot.connectors.web_port import WebPort
 from bot.connectors.web_requests import Refused
 from bot.errors import ConfigError
-from bot.messages import Channel, ChannelKey, Incoming, Person, Turn
+from bot.messages import Channel, ChannelKey, Incoming, Turn
 
 log = logging.getLogger(__name__)
 
-PAGE = Path(__file__).with_name("web_page")
-PLATFORM = "web"
 HISTORY_TURNS = 80
 OPEN_PAGES = 512
 FRESH_AFTER = "web_fresh_after"  # channel setting: the last turn before everybody began anew
@@ -63,7 +64,7 @@ class WebChat:
         self._desk = desk
         self._hub = EventHub()
         self._runner: web.AppRunner | None = None
-        self._page: dict[str, Path] = {}
+        self._callers = Callers(settings.host, self.port)
 
     async def start(self) -> str:
         """Listen. Returns the page's address.
@@ -71,9 +72,9 @@ class WebChat:
         Raises:
             ConfigError: the port is taken or not allowed, or the host is not this machine's.
         """
-        self._page = {path.name: path for path in PAGE.iterdir() if path.is_file()}
         host, port = self._settings.host, self._settings.port
-        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=STOP_SECONDS)
+        files = await asyncio.to_thread(PageFiles)
+        runner = web.AppRunner(self.make_app(files), access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
@@ -96,59 +97,47 @@ class WebChat:
         """The way back to a channel of the web, whether a page looks at it or not."""
         return WebPort(self._hub, channel.path)
 
-    def _app(self) -> web.Application:
-        app = web.Application(
-            client_max_size=web_requests.BODY_BYTES, middlewares=[web_api.shape_errors, web_requests.answer_errors, web_requests.guard(self._settings.host)]
-        )
+    def make_app(self, files: PageFiles) -> web.Application:
+        """Every module of the web brings its routes; they stand together here."""
+        middlewares = [web_api.shape_errors, web_requests.answer_errors, web_requests.guard(self._settings.host)]
+        app = web.Application(client_max_size=web_requests.BODY_BYTES, middlewares=middlewares)
         app.on_response_prepare.append(_secure)
-        here = "/api/channels/{channel}"
         app.add_routes(
             [
+                *self._routes(files),
                 *web_api.WebApi(self._desk).routes(),
-                web.get("/", self._index),
-                web.get("/page/{file}", self._page_file),
-                web.get("/portraits/{slug}.png", self._portrait),
-                web.get("/healthz", self._health),
-                web.get(here, self._look),
-                web.get(f"{here}/events", self._events, allow_head=False),
-                web.get(f"{here}/why/{{message_id}}", self._why),
-                web.post(f"{here}/messages", self._say),
-                web.post(f"{here}/stop", self._stop),
-                web.post(f"{here}/regenerate", self._regenerate),
-                web.post(f"{here}/continue", self._continue),
-                web.post(f"{here}/reset", self._reset),
-                web.post(f"{here}/awake", self._awake),
+                *WebGallery(self._desk, self._callers, files, self._settings.featured).routes(),
             ]
         )
         return app
 
-    # ------------------------------------------------------------------ files
+    def _routes(self, files: PageFiles) -> list[web.RouteDef]:
+        async def index(request: web.Request) -> web.StreamResponse:
+            return files.answer(request, "index.html")
 
-    async def _index(self, _request: web.Request) -> web.StreamResponse:
-        return self._file("index.html")
+        async def file(request: web.Request) -> web.StreamResponse:
+            return files.answer(request, request.match_info["file"])
 
-    async def _page_file(self, request: web.Request) -> web.StreamResponse:
-        return self._file(request.match_info["file"])
+        here = "/api/channels/{channel}"
+        return [
+            web.get("/", index),
+            web.get("/page/{file}", file),
+            web.get("/healthz", self._health),
+            web.get(here, self._look),
+            web.get(f"{here}/events", self._events, allow_head=False),
+            web.get(f"{here}/why/{{message_id}}", self._why),
+            web.post(f"{here}/messages", self._say),
+            web.post(f"{here}/stop", self._stop),
+            web.post(f"{here}/regenerate", self._regenerate),
+            web.post(f"{here}/continue", self._continue),
+            web.post(f"{here}/reset", self._reset),
+            web.post(f"{here}/awake", self._awake),
+        ]
 
-    def _file(self, name: str) -> web.StreamResponse:
-        path = self._page.get(name)  # only what lay there at the start: no path is made from a stranger's text
-        if path is None:
-            raise web.HTTPNotFound
-        kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-        return web.FileResponse(path, headers={"Content-Type": f"{kind}; charset=utf-8", "Cache-Control": "no-cache"})
-
-    async def _portrait(self, request: web.Request) -> web.StreamResponse:
-        slug = request.match_info["slug"]
-        everyone = self._desk.company.seen_in(ChannelKey(PLATFORM, "lobby"))
-        portrait = next((c.portrait for c in everyone if c.slug == slug), None)
-        if portrait is None:
-            raise web.HTTPNotFound
-        return web.FileResponse(portrait, headers={"Content-Type": "image/png", "Cache-Control": "no-cache"})
+    # ------------------------------------------------------------------ reading
 
     async def _health(self, _request: web.Request) -> web.StreamResponse:
         return web.json_response({"status": "ok", "open_pages": self._hub.listeners})
-
-    # ------------------------------------------------------------------ reading
 
     async def _look(self, request: web.Request) -> web.StreamResponse:
         caller = self._caller(request, name=request.query.get("name", ""))
@@ -269,11 +258,7 @@ class WebChat:
         return self._caller(request), message_id and web_requests.identifier(message_id, "A message's id")
 
     def _caller(self, request: web.Request, name: str = "") -> Caller:
-        channel = ChannelKey(PLATFORM, web_requests.channel_name(request))
-        browser = web_requests.identifier(request.headers.get(web_requests.PERSON_HEADER, "somebody"), "A person's id")
-        person = Person(f"{PLATFORM}:{browser}", web_requests.shown_name(name))
-        # Whoever reaches a page on loopback sits at this machine.
-        return Caller(person, channel, self.port(channel), moderator=web_requests.is_loopback(self._settings.host))
+        return self._callers.of(request, channel=web_requests.channel_name(request), name=name)
 
     async def _company(self, caller: Caller) -> list[dict[str, Any]]:
         present = await company_commands.characters(self._desk, caller)

@@ -8,6 +8,7 @@ from typing import Any
 
 from bot.characters.cast import Character
 from bot.commands.why import Explanation
+from bot.connectors.web_thumbnails import version
 from bot.messages import Turn
 
 
@@ -19,10 +20,20 @@ def character_shape(character: Character, *, awake: bool, visitor: str) -> dict[
         "tagline": character.settings.tagline,
         "emoji": character.settings.emoji,
         "colour": portrait.background if portrait else None,
-        "portrait": f"/portraits/{character.slug}.png" if character.portrait else None,
+        "portrait": portrait_address(character),
         "greeting": character.greeting(visitor),
         "awake": awake,
     }
+
+
+def portrait_address(character: Character, side: int = 96) -> str | None:
+    """Where a page finds the portrait in that size; the address changes with the picture."""
+    if character.portrait is None:
+        return None
+    try:
+        return f"/portraits/{character.slug}-{side}.webp?v={version(character.portrait)}"
+    except OSError:  # its file was taken away meanwhile: pages show the first letter of the name
+        return None
 
 
 def turn_shape(turn: Turn, slug: str | None) -> dict[str, Any]:

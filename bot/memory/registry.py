@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Row, Select, null, select, update
@@ -27,6 +28,18 @@ class CharacterRecord:
     portrait: bytes | None  # left out where many are listed
     creator: str  # a person's id
     revision: int  # one more for each change; never used again, also not after a deletion
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What a registered character once was. Portraits are not kept by revision."""
+
+    revision: int
+    name: str
+    card: dict[str, Any]
+    lines: list[dict[str, Any]]
+    changed_by: str  # a person's id
+    at: datetime
 
 
 class Registry(Part):
@@ -77,6 +90,17 @@ class Registry(Part):
             return _record_of(row)
 
         return await self._database.write(work)
+
+    async def revisions(self, scope: str, slug: str) -> list[Revision]:
+        """Every revision of a registered character that is there, the newest first; none for one that was never registered."""
+        wanted = (
+            select(_revisions)
+            .join(_characters, _characters.c.id == _revisions.c.character_id)
+            .where(_here(scope, slug), _characters.c.deleted_at.is_(None))
+            .order_by(_revisions.c.revision.desc())
+        )
+        rows = await self._database.read(lambda c: c.execute(wanted).all())
+        return [Revision(row.revision, row.name, row.card, row.lines, row.changed_by, row.at) for row in rows]
 
     async def delete_character(self, scope: str, slug: str) -> None:
         """Take a character out of every list; what it said stays said. Raises ``CharacterNotFound``."""

@@ -25,9 +25,10 @@ from bot.memory.facts import Fact, Facts, Recap
 from bot.memory.forgetting import Forgetting, forget_in_copy
 from bot.memory.people import Consent, ConsentKind, People, PersonRecord
 from bot.memory.ratings import Rating, Ratings
-from bot.memory.registry import CharacterRecord, Registry
+from bot.memory.registry import CharacterRecord, Registry, Revision
 from bot.memory.restoring import put_back
 from bot.memory.retention import Retention
+from bot.memory.standing import LastTalk, Standing, Standings
 from bot.memory.turns import PendingTurn, Turns
 from bot.memory.upgrade import bring_up_to_date
 
@@ -39,10 +40,13 @@ __all__ = [
     "ConsentKind",
     "Delivery",
     "Fact",
+    "LastTalk",
     "PendingTurn",
     "PersonRecord",
     "Rating",
     "Recap",
+    "Revision",
+    "Standing",
     "Store",
     "StoreStatus",
 ]
@@ -63,7 +67,7 @@ class StoreStatus:
     file_bytes: int  # with the log; 0 where the database is not a file
 
 
-class Store(Turns, Deliveries, Channels, People, Registry, Facts, Ratings, Blocks, Forgetting, Retention):
+class Store(Turns, Deliveries, Channels, People, Registry, Facts, Ratings, Standings, Blocks, Forgetting, Retention):
     """Use ``await Store.open(...)``, and ``close`` at the end."""
 
     def __init__(self, database: Database, now: Callable[[], datetime], backups: Path) -> None:

@@ -54,7 +54,9 @@ async def talkative(tmp_path: Path) -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
-async def visit(chromium: Browser, url: str, viewport: dict[str, int] | None = None, **options: Any) -> AsyncIterator[Page]:
+async def visit(
+    chromium: Browser, url: str, viewport: dict[str, int] | None = None, *, ready: str = ".member", **options: Any
+) -> AsyncIterator[Page]:
     """A person's own browser on the page. Anything that the page's scripts get wrong fails the test."""
     wrong: list[str] = []
     context = await chromium.new_context(viewport=viewport or DESK, **options)
@@ -65,7 +67,7 @@ async def visit(chromium: Browser, url: str, viewport: dict[str, int] | None = N
     page.on("pageerror", lambda error: wrong.append(str(error)))
     page.on("console", lambda message: wrong.append(message.text) if "Content Security Policy" in message.text else None)
     await page.goto(url)
-    await page.wait_for_selector(".member")
+    await page.wait_for_selector(ready)
     yield page
     await context.close()
     assert wrong == []

@@ -18,6 +18,8 @@ const SHAPES = {
   answer: "M8 5 4 9l4 4M4 9h7a5 5 0 0 1 5 5v1",
   again: "M15.5 8.500A6 6 0 0 0 5 6.500L3.5 8M4.5 11.500A6 6 0 0 0 15 13.500l1.5-1.500M3.5 4v4h4M16.5 16v-4h-4",
   on: "M4 10h11m-4.5-4.500L15 10l-4.5 4.5",
+  star: "m10 3 2.2 4.500 4.900.7-3.500 3.500.8 4.900L10 14.300l-4.400 2.300.8-4.900L2.900 8.200l4.900-.7Z",
+  talk: "M3.5 5.500a2 2 0 0 1 2-2h9a2 2 0 0 1 2 2v6a2 2 0 0 1-2 2H9l-3.5 3v-3a2 2 0 0 1-2-2Z",
   why: "M7.6 7.500a2.5 2.5 0 1 1 3.8 2.100c-.9.6-1.4 1.1-1.4 2.100M10 14.600v.1",
 };
 
@@ -27,6 +29,7 @@ export function icon(name) {
   const path = document.createElementNS(space, "path");
   svg.setAttribute("viewBox", "0 0 20 20");
   svg.setAttribute("aria-hidden", "true");
+  svg.setAttribute("class", name);
   path.setAttribute("d", SHAPES[name]);
   svg.append(path);
   return svg;

@@ -1,0 +1,156 @@
+"""The gallery and a character's own page: who there is, what people made of them, and the way to a talk."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from playwright.async_api import Browser, expect
+
+from bot.commands import chat as chat_commands
+from bot.commands.desk import Caller
+from bot.messages import ChannelKey, Person
+from tests.connectors.test_web_page import DESK, PHONE, chromium, everybody_is_silent, say, visit  # noqa: F401
+from tests.connectors.web_house import Served, serve, web_settings
+from tests.house import HERE, LOBBY, RecordingPort
+
+BUDGET_BYTES = 200_000
+
+
+@pytest.fixture
+async def served(tmp_path: Path) -> AsyncIterator[Served]:
+    async with serve(web_settings(tmp_path)) as running:
+        yield running
+
+
+async def get(served: Served, address: str, person: str = "anna-anna") -> Any:
+    async with served.session.get(served.url + address, headers={"X-Troupe-Person": person}) as response:
+        return response.status, await response.json()
+
+
+async def test_the_gallery_tells_how_often_somebody_was_talked_to_and_how_they_were_rated(served: Served) -> None:
+    """One's own last talks are told to oneself alone."""
+    browser = served.browser()
+    async with browser.events() as events:
+        await browser.say("Ada, hello")
+        await events.until("final")
+    store = served.house.desk.store
+    ben = Caller(Person("web:ben-ben-ben", "Ben"), LOBBY, RecordingPort())
+    await chat_commands.rate(served.house.desk, ben, 4)
+
+    _, seen = await get(served, "/api/gallery", browser.person)
+    _, by_another = await get(served, "/api/gallery")
+
+    ada, bo, _ = seen["characters"]
+    assert (ada["slug"], ada["replies"], ada["people"], ada["ratings"], ada["stars"], ada["featured"]) == ("ada", 1, 1, 1, 4.0, True)
+    assert (bo["replies"], bo["ratings"], bo["talk"]) == (0, 0, None)
+    assert ada["talk"]["channel"] == "lobby"
+    assert by_another["characters"][0]["talk"] is None
+    assert (await store.standings())["house/ada"].replies == 1
+
+
+async def test_a_character_is_told_of_in_full_and_an_unknown_one_is_not(served: Served) -> None:
+    status, ada = await get(served, "/api/gallery/ada?name=Zoe")
+
+    assert (status, ada["greeting"], ada["about"]) == (200, "Hello Zoe, I am Ada.", "Ada greets.")
+    assert (ada["notice"], ada["shipped"], ada["lore"]) == ("Everything characters say is made up.", True, 0)
+    for wrong in ("nobody", "..%2f..", "%00", "x" * 400):
+        status, answer = await get(served, f"/api/gallery/{wrong}")
+        assert (status, set(answer)) == (404, {"error"}), wrong
+    await served.browser().still_answers()
+
+
+async def test_portraits_come_in_three_sizes_and_may_be_kept_for_good(served: Served) -> None:
+    _, seen = await get(served, "/api/gallery")
+    address = seen["characters"][0]["portrait"]
+
+    async with served.session.get(served.url + address) as response:
+        picture = Image.open(io.BytesIO(await response.read()))
+        assert (picture.format, picture.size, "immutable" in response.headers["Cache-Control"]) == ("WEBP", (224, 224), True)
+    for wrong in (address.replace("-224", "-9999"), address.replace("ada-224", "bo-224"), address.replace("ada-224", "ada-0224")):
+        async with served.session.get(served.url + wrong) as response:
+            assert (response.status, wrong) == (404, wrong)
+    async with served.session.get(served.url + address.partition("?")[0]) as response:
+        assert response.headers["Cache-Control"] == "no-cache"
+
+
+async def test_the_pages_own_files_are_sent_once(served: Served) -> None:
+    async with served.session.get(f"{served.url}/page/style.css") as response:
+        tag, size = response.headers["ETag"], int(response.headers["Content-Length"])
+    async with served.session.get(f"{served.url}/page/style.css", headers={"If-None-Match": tag}) as response:
+        assert (response.status, await response.read()) == (304, b"")
+    assert size < 10_000
+
+
+@pytest.mark.browser
+async def test_somebody_is_found_by_name_looked_at_and_talked_to_alone(chromium: Browser, served: Served) -> None:  # noqa: F811
+    async with visit(chromium, f"{served.url}/gallery", ready="body[data-ready]") as page:
+        await expect(page.locator("#everybody .card")).to_have_count(3)
+        await page.keyboard.press("/")
+        await page.keyboard.type("CYPRÍAN")
+        await expect(page.locator("#everybody .card")).to_have_count(1)
+        await page.click("#everybody .card")
+        await expect(page.locator("#made-up")).to_have_text("Everything characters say is made up.")
+        await page.click("#talk")
+        await expect(page.get_by_role("button", name="Cyprian", pressed=True)).to_be_visible()
+        await expect(page.locator(".awake")).to_have_count(1)
+        await say(page, "good evening")
+        await everybody_is_silent(page, 1)
+
+        await page.goto(f"{served.url}/gallery")
+        await page.click("#recent .card")
+
+        await expect(page.locator("#turns .name")).to_have_text(["You", "Cyprian"])
+
+
+@pytest.mark.browser
+async def test_a_gallery_of_five_hundred_is_painted_from_less_than_200_kilobytes(chromium: Browser, tmp_path: Path) -> None:  # noqa: F811
+    """Only the portraits in sight are fetched, each in the size that is shown."""
+    config = web_settings(tmp_path)
+    portraits = sorted(HERE.glob("characters/*/portrait.png"))
+    for n in range(500 - 3):
+        home = config.paths.characters / f"somebody-{n}"
+        home.mkdir()
+        card = {
+            "name": f"Somebody {n}",
+            "description": "Greets.",
+            "tags": ["crowd"],
+            "extensions": {"troupe": {"tagline": f"Number {n} of a crowd"}},
+        }
+        document = {"spec": "chara_card_v2", "spec_version": "2.0", "data": card}
+        (home / "card.json").write_text(json.dumps(document), encoding="utf-8")
+        shutil.copyfile(portraits[n % len(portraits)], home / "portrait.png")
+    async with serve(config) as served:
+        for viewport in (DESK, PHONE):
+            async with visit(chromium, "about:blank", viewport, ready="body") as page:
+                client = await page.context.new_cdp_session(page)
+                await client.send("Network.enable")
+                sizes: list[int] = []
+                client.on("Network.loadingFinished", lambda event, sizes=sizes: sizes.append(event["encodedDataLength"]))
+                await page.goto(f"{served.url}/gallery", wait_until="networkidle")
+                await expect(page.locator("#count")).to_have_text("500")
+
+                assert 20_000 < sum(sizes) < BUDGET_BYTES, (viewport, sizes)
+                assert await page.locator("#everybody .card").count() < 500
+                await page.locator("#everybody .card").last.scroll_into_view_if_needed()
+                await expect(page.locator("#everybody .card").nth(60)).to_be_attached()
+
+
+@pytest.mark.browser
+async def test_a_channel_is_made_for_one_character_and_a_wrong_wish_changes_nothing(served: Served) -> None:
+    browser = served.browser()
+    for wrong in ({}, {"character": 1}, {"character": "nobody"}, {"who": "ada"}):
+        status, answer = await browser.post("/choose", wrong)
+        assert status in (400, 404) and set(answer) == {"error"}, wrong
+
+    assert await browser.post("/choose", {"character": "bo"}, "tea-for-two") == (200, {"awake": ["bo"]})
+
+    here = ChannelKey("web", "tea-for-two")
+    assert [c.slug for c in await served.house.desk.company.awake(here)] == ["bo"]
+    assert [c.slug for c in await served.house.desk.company.awake(LOBBY)] == ["ada", "bo"]
