@@ -81,7 +81,7 @@ def profile(characters: Path, into: Path, settings: ProfileSettings) -> Path:
     """
     whole = _cast(characters, settings)
     inputs: dict[str, Path | str] = {c.slug: _texts(characters / c.slug) for c in whole}
-    asked = settings.model_dump(mode="json", exclude={"seed", "models", "concurrent", "teacher_key_env"})
+    asked = settings.asked()
     stage = begin(into, "profile", inputs=inputs, settings=asked, seed=settings.seed)
     if stage.finished:
         return into

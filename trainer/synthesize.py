@@ -1,294 +1,190 @@
-"""Stage ``synthesize``: what no source says. ``general`` has everyday instructions answered in role by a teacher.
+"""Stage ``synthesize``: what no source says, made by a teacher. ``trainer.synthesis`` has the methods, this the frame around them.
 
-A teacher is asked with the very prompt that the bot would serve, the card and the exemplars in it, so that it answers as the
-character would. Each instruction goes to several characters: then who answers, and not the subject, explains the difference.
-Every row says how it came to be; every dropped one says why.
+Every answer is written down at once, so that a killed run repeats nothing; every row says how it came to be, every dropped one why.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import random
-import zlib
 from argparse import ArgumentParser, Namespace
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Table
 
 from bot.characters.cast import CARD_FILE, Cast, Character
-from bot.characters.lines import LINES_FILE
-from bot.characters.prompt import PROMPT_VERSION, Budget, PromptRenderer, Scene, Spoken
+from bot.characters.lines import LINES_FILE, read_lines
+from bot.characters.prompt import PROMPT_VERSION, PromptRenderer
 from bot.config import CharacterSettings
-from bot.messages import Sampling
-from bot.retrieval.exemplars import ExemplarIndex
-from trainer.conversations import VISITOR
-from trainer.duplicates import NearDuplicates
+from bot.errors import CardError
 from trainer.errors import SourceRefused
-from trainer.filters import Filter, Limits
+from trainer.extract.exchanges import HELD_OUT_FILE
+from trainer.instructions import INSTRUCTIONS, KINDS, read_instructions
 from trainer.journal import Journal
 from trainer.manifest import begin, fingerprint, write_json
 from trainer.options import add_run, add_settings, settings_from
 from trainer.runs import run_folder, working_in
-from trainer.teacher import Teacher, TeacherSettings, open_teacher
+from trainer.synthesis.asking import Told, ask_all, estimate
+from trainer.synthesis.methods import METHODS, method_of
+from trainer.synthesis.prompts import PROMPTS_VERSION
+from trainer.synthesis.report import figures, write_report, write_sheet
+from trainer.synthesis.settings import SynthesizeSettings
+from trainer.synthesis.sifting import sift
+from trainer.synthesis.work import Method, Room
+from trainer.teacher import Teacher, open_teacher
 
-INSTRUCTIONS = Path(__file__).with_name("general_instructions.jsonl")
-GENERAL, DROPPED, STATS, ANSWERS = "general.jsonl", "dropped.jsonl", "stats.json", "answers.jsonl"
-METHODS = ("general",)
-KINDS = ("open", "commonsense", "knowledge")
-RETRIEVED = 3  # exemplars that fit the instruction, beside the card's fixed ones
+__all__ = ["ANSWERS", "DROPPED", "GENERAL", "INSTRUCTIONS", "KINDS", "SynthesizeSettings", "estimated", "read_instructions", "synthesize"]
 
-
-class SynthesizeSettings(TeacherSettings):
-    """Who answers what, and what is kept."""
-
-    instructions: Path | None = None  # JSONL {id, kind, language, instruction}; empty: our own list
-    seed: int = 1
-    only: tuple[str, ...] = ()  # slugs; empty: everybody
-    answers: int = Field(3, ge=1)  # characters that answer each instruction
-    limit: int = Field(0, ge=0)  # instructions of each language; 0: all
-    reply_tokens: int = Field(160, ge=16)
-    temperature: float = Field(0.8, ge=0, le=2)
-    least_words: int = Field(3, ge=1)
-    most_words: int = Field(120, ge=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Instruction:
-    id: str
-    kind: str
-    language: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """One instruction for one character."""
-
-    instruction: Instruction
-    character: Character
-
-    @property
-    def key(self) -> str:
-        return f"{self.instruction.id}/{self.character.slug}"
-
-    def seed(self, of_run: int) -> int:
-        return zlib.crc32(f"{of_run}/{self.key}".encode())
+ROWS, DROPPED, STATS, ANSWERS = "rows.jsonl", "dropped.jsonl", "stats.json", "answers.jsonl"
+GENERAL = ROWS  # whichever the method: what ``dataset`` takes as ``instructions``
 
 
 def synthesize(characters: Path, into: Path, settings: SynthesizeSettings) -> Path:
-    """Ask the teacher, filter, and write ``general.jsonl``, which ``dataset`` takes as ``instructions``. Returns ``into``.
+    """Ask the teacher, filter, and write ``rows.jsonl`` with a report and a sheet of samples. Returns ``into``.
 
     Stopped at any row, the same call goes on after it.
 
     Raises:
-        SourceRefused: no teacher, nobody to answer, or a list that is none.
+        SourceRefused: no teacher, no such method, nobody to speak, or a list that is none.
         EngineError: the teacher cannot be had or fails; what it answered is kept.
     """
+    method = method_of(settings.method)
+    whole, chosen = _cast(characters, settings)
     instructions = settings.instructions or INSTRUCTIONS
-    questions = deal(read_instructions(instructions), _cast(characters, settings), settings)
-    inputs: dict[str, Path | str] = {q.character.slug: _texts(characters / q.character.slug) for q in questions}
-    asked = settings.model_dump(mode="json", exclude={"seed", "models", "concurrent", "teacher_key_env", "instructions"})
+    inputs: dict[str, Path | str] = {c.slug: _texts(characters / c.slug) for c in chosen}
+    inputs |= {name: path for name in ("human", "prototype") if (path := getattr(settings, name)) is not None}
+    asked = {name: value for name, value in settings.asked().items() if name not in ("instructions", "human", "prototype")}
+    asked["prompts_version"] = PROMPTS_VERSION
+    read_instructions(instructions)  # a list that is none is told of before anything is written
     stage = begin(into, "synthesize", inputs={**inputs, "instructions": instructions}, settings=asked, seed=settings.seed)
     if stage.finished:
         return into
-    teacher, answers = asyncio.run(_ask(questions, into / ANSWERS, settings, stage.keep_time))
-    kept, dropped = sift(questions, answers, teacher, settings)
-    for name, rows in ((GENERAL, kept), (DROPPED, dropped)):
-        (into / name).write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
-    figures = {
-        "asked": len(questions),
-        "kept": len(kept),
-        "dropped": dict(Counter(r["dropped"] for r in dropped).most_common()),
-        "kept_by_character": dict(sorted(Counter(r["character"] for r in kept).items())),
-        "kept_by_kind": dict(sorted(Counter(r["kind"] for r in kept).items())),
-        "teacher": teacher,
-    }
-    write_json(into / STATS, figures)
-    return stage.finish(figures)
+    told = asyncio.run(_carry_out(method, characters, whole, chosen, into, settings, stage.keep_time))
+    write_json(into / STATS, told)
+    return stage.finish(told)
 
 
-def read_instructions(path: Path) -> list[Instruction]:
-    """A list of instructions. Raises ``SourceRefused`` with file and line."""
+def estimated(characters: Path, settings: SynthesizeSettings) -> str:
+    """What it would cost, without asking anything. Raises as :func:`synthesize`."""
+    method = method_of(settings.method)
+    whole, chosen = _cast(characters, settings)
+
+    async def measure() -> str:
+        async with open_teacher(settings) as teacher:
+            room = _room(characters, whole, chosen, settings, teacher)
+            return estimate(method, room, method.questions(room, 0, {})).told()
+
+    return asyncio.run(measure())
+
+
+async def _carry_out(
+    method: Method,
+    characters: Path,
+    whole: Sequence[Character],
+    chosen: Sequence[Character],
+    into: Path,
+    settings: SynthesizeSettings,
+    keep_time: Callable[[], None],
+) -> dict[str, Any]:
+    journal = Journal(into / ANSWERS)
+    console = Console(stderr=True)
+    async with open_teacher(settings) as teacher:
+        room = _room(characters, whole, chosen, settings, teacher)
+        asked = 0
+        for phase in range(method.phases):
+            questions = method.questions(room, phase, journal.done)
+            asked += len(questions)
+            missing = [q for q in questions if q.key not in journal.done]
+            name = f"{method.name} {phase + 1}/{method.phases}" if method.phases > 1 else method.name
+            if missing and not phase:
+                console.print(f"{name}: {estimate(method, room, missing).told()}", highlight=False)
+            await ask_all(questions, journal, teacher, settings, Told(len(questions), name, console), keep_time)
+        cast = method.cast(room, journal.done)
+        drafts = method.drafts(room, journal.done)
+        kept, dropped = sift(method.name, drafts, cast, room, journal.done, prompt_version=PROMPT_VERSION)
+        for file, rows in ((ROWS, kept), (DROPPED, dropped)):
+            (into / file).write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), encoding="utf-8")
+        told = figures(kept, dropped, asked=asked, teacher=teacher.name) | dict(method.write(room, journal.done, kept, into))
+    write_report(into, method.name, told)
+    write_sheet(into, kept, dropped, settings.seed)
+    return told
+
+
+def _room(
+    characters: Path, whole: Sequence[Character], chosen: Sequence[Character], settings: SynthesizeSettings, teacher: Teacher
+) -> Room:
+    limits = CharacterSettings()
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SourceRefused(f"{path.name}: cannot be read as UTF-8 text ({error}); check the path") from error
-    found: dict[str, Instruction] = {}
-    for place, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            one = Instruction(str(row["id"]), str(row["kind"]), str(row["language"]), str(row["instruction"]).strip())
-        except (ValueError, KeyError, TypeError) as error:
-            raise SourceRefused(f'{path.name}:{place}: is no {{"id", "kind", "language", "instruction"}} object ({error})') from error
-        if one.kind not in KINDS or not one.text or one.id in found:
-            raise SourceRefused(f"{path.name}:{place}: needs an id of its own, a text, and a kind of {', '.join(KINDS)}")
-        found[one.id] = one
-    if not found:
-        raise SourceRefused(f"{path.name}: holds no instruction")
-    return list(found.values())
+        held_out = {c.slug: read_lines(characters / c.slug / HELD_OUT_FILE, limits) for c in whole}
+    except CardError as error:
+        raise SourceRefused(str(error)) from error
+    return Room(
+        cast=whole,
+        chosen=chosen,
+        held_out=held_out,
+        instructions=read_instructions(settings.instructions or INSTRUCTIONS),
+        settings=settings,
+        tokenizer=teacher.engine.tokenizer,
+        renderer=PromptRenderer(teacher.engine.tokenizer),
+        template=teacher.template,
+        context_tokens=teacher.engine.context_tokens,
+    )
 
 
-def _cast(characters: Path, settings: SynthesizeSettings) -> list[Character]:
-    whole = Cast.load(characters, CharacterSettings())
-    house = {c.slug: c for c in whole.house}
+def _cast(characters: Path, settings: SynthesizeSettings) -> tuple[list[Character], list[Character]]:
+    """Everybody, and those who were asked for."""
+    house = {c.slug: c for c in Cast.load(characters, CharacterSettings()).house}
     unknown = [slug for slug in settings.only if slug not in house]
     if unknown or not house:
         raise SourceRefused(
             f"{characters}: there is no character{f' {unknown[0]!r:.60}' if unknown else ''}; there are {', '.join(house) or 'none'}"
         )
-    return [c for slug, c in house.items() if not settings.only or slug in settings.only]
+    return list(house.values()), [c for slug, c in house.items() if not settings.only or slug in settings.only]
 
 
 def _texts(folder: Path) -> str:
     return " ".join(fingerprint(p) for p in (folder / CARD_FILE, folder / LINES_FILE) if p.is_file())
 
 
-def deal(instructions: Sequence[Instruction], cast: Sequence[Character], settings: SynthesizeSettings) -> list[Question]:
-    """Who answers what: each instruction goes to several characters of its language, everybody gets as many as the others."""
-    questions: list[Question] = []
-    for language in sorted({i.language for i in instructions}):
-        speakers = [c for c in cast if (c.settings.languages[:1] or ("en",)) == (language,)]
-        chosen = [i for i in instructions if i.language == language]
-        random.Random(f"{settings.seed}/{language}").shuffle(chosen)
-        chosen = chosen[: settings.limit or None]
-        each = min(settings.answers, len(speakers))
-        questions += [
-            Question(instruction, speakers[(n * each + k) % len(speakers)]) for n, instruction in enumerate(chosen) for k in range(each)
-        ]
-    if not questions:
-        raise SourceRefused("no character speaks a language that the instructions are written in; check their cards' languages")
-    return questions
-
-
-# ------------------------------------------------------------------ asking
-
-
-async def _ask(
-    questions: Sequence[Question], path: Path, settings: SynthesizeSettings, keep_time: Callable[[], None]
-) -> tuple[str, dict[str, dict[str, Any]]]:
-    journal = Journal(path)
-    places = asyncio.Semaphore(settings.concurrent)
-    async with open_teacher(settings) as teacher:
-        renderer = PromptRenderer(teacher.engine.tokenizer)
-        indexes = {q.character.slug: ExemplarIndex(q.character.lines) for q in {q.character.slug: q for q in questions}.values()}
-        with Progress(transient=True, console=Console(stderr=True)) as progress:
-            task = progress.add_task("asking the teacher", total=len(questions))
-
-            async def one(question: Question) -> None:
-                if question.key not in journal.done:
-                    async with places:
-                        index = indexes[question.character.slug]
-                        journal.add(question.key, await _answer(teacher, renderer, index, question, settings))
-                progress.advance(task)
-
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for question in questions:
-                        group.create_task(one(question))
-            except* Exception as errors:
-                keep_time()
-                raise errors.exceptions[0] from errors
-        return teacher.name, journal.done
-
-
-async def _answer(
-    teacher: Teacher, renderer: PromptRenderer, index: ExemplarIndex, question: Question, settings: SynthesizeSettings
-) -> dict[str, Any]:
-    character = question.character
-    fixed = renderer.fixed_ids(character)
-    hits = index.search(question.instruction.text, RETRIEVED, without=fixed)
-    scene = Scene(spoken=[Spoken(VISITOR, question.instruction.text)], exemplars=[character.lines[h.position] for h in hits])
-    budget = Budget(context=teacher.engine.context_tokens, reply=settings.reply_tokens)
-    rendered = renderer.render(character, scene, budget)
-    seed = question.seed(settings.seed)
-    sampling = Sampling(temperature=settings.temperature, max_tokens=settings.reply_tokens, seed=seed)
-    answer = await teacher.answer(rendered.prompt, sampling, question.key)
-    return {"reply": answer.text, "finished": answer.finished, "seed": seed, "source_ids": [*sorted(fixed), *rendered.exemplars]}
-
-
-# ------------------------------------------------------------------ sifting
-
-
-def sift(
-    questions: Sequence[Question], answers: Mapping[str, Mapping[str, Any]], teacher: str, settings: SynthesizeSettings
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Rows that are kept, and rows that are not with the reason. In the order of the questions, whichever was answered first."""
-    cast = {q.character.slug: q.character for q in questions}
-    limits = Limits(settings.least_words, settings.most_words)
-    everybody = {n for c in cast.values() for n in (c.name, c.card.char)}
-    filters = {
-        slug: Filter(
-            {c.name, c.card.char},
-            everybody | {e.with_name for e in c.lines if e.with_name},
-            [e.reply for e in c.lines],
-            chinese=c.settings.languages[:1] == ("zh",),
-            limits=limits,
-        )
-        for slug, c in cast.items()
-    }
-    said = {slug: NearDuplicates() for slug in cast}
-    kept: list[dict[str, Any]] = []
-    dropped: list[dict[str, Any]] = []
-    for question in questions:
-        answer, slug = answers[question.key], question.character.slug
-        reply = filters[slug].tidy(answer["reply"])
-        reason = filters[slug].reason(question.instruction.text, reply, finished=answer["finished"])
-        if reason is None and said[slug].like(reply) is not None:
-            reason = "near-duplicate"
-        row = {
-            "id": f"general-{question.key}",
-            "instruction": question.instruction.text,
-            "character": slug,
-            "reply": reply,
-            "kind": question.instruction.kind,
-            "language": question.instruction.language,
-            "method": "general",
-            "teacher": teacher,
-            "prompt_version": PROMPT_VERSION,
-            "seed": answer["seed"],
-            "source_ids": [question.instruction.id, *answer["source_ids"]],
-        }
-        if reason is None:
-            said[slug].add(reply)
-            kept.append(row)
-        else:
-            dropped.append({**row, "dropped": reason})
-    return kept, dropped
-
-
 # ------------------------------------------------------------------ command
 
 
 def arguments(parser: ArgumentParser) -> None:
-    parser.add_argument("method", choices=METHODS, help="general: everyday instructions answered in role")
+    told = "; ".join(f"{name}: {method.about}" for name, method in METHODS.items())
+    parser.add_argument("method", nargs="+", choices=METHODS, metavar="METHOD", help=told.replace("%", "%%"))
     add_run(parser)
     parser.add_argument("--characters", type=Path, metavar="FOLDER", help="default: what profile made in this run, else characters")
-    add_settings(parser, SynthesizeSettings)
+    parser.add_argument("--estimate", action="store_true", help="say what it would cost, and ask nothing")
+    add_settings(parser, SynthesizeSettings, without=("method",))
 
 
 def command(args: Namespace) -> None:
-    settings = settings_from(args, SynthesizeSettings)
+    given = settings_from(args, SynthesizeSettings)
     with working_in(run_folder(args.runs, args.run)) as run:
         profiled = run / "profile" / "characters"
-        folder = synthesize(args.characters or (profiled if profiled.is_dir() else Path("characters")), run / "synthesize", settings)
-    show(folder, Console())
+        characters = args.characters or (profiled if profiled.is_dir() else Path("characters"))
+        for method in args.method:
+            settings = given.model_copy(update={"method": method})
+            if args.estimate:
+                print(f"{method}: {estimated(characters, settings)}")
+                continue
+            folder = synthesize(characters, run / folder_of(method), settings)
+            show(folder, Console())
+
+
+def folder_of(method: str) -> str:
+    """Where a method's rows are within a run."""
+    return f"synthesize-{method}"
 
 
 def show(folder: Path, console: Console) -> None:
-    figures = json.loads((folder / STATS).read_text(encoding="utf-8"))
-    table = Table(title=f"{figures['kept']} of {figures['asked']} answers are kept", show_header=False)
-    for reason, count in figures["dropped"].items():
+    told: Mapping[str, Any] = json.loads((folder / STATS).read_text(encoding="utf-8"))
+    table = Table(title=f"{folder.name}: {told['kept']} of {told['rows']} rows are kept", show_header=False)
+    for reason, count in told["dropped"].items():
         table.add_row(f"dropped: {reason}", str(count))
-    for slug, count in figures["kept_by_character"].items():
+    for slug, count in told["kept_by_character"].items():
         table.add_row(slug, str(count))
     console.print(table)

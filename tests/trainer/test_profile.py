@@ -38,7 +38,7 @@ class Script:
 
 
 def settings(server=None, **more):
-    given = {"teacher": server.base_url, "teacher_model": "m", "concurrent": 1} if server else {}
+    given = {"teacher": server.base_url, "teacher_model": "m", "concurrent": 1, "tries": 2, "wait_seconds": 0} if server else {}
     return ProfileSettings(**given, **more)
 
 

@@ -27,7 +27,7 @@ def rows(path):
 
 
 def settings(server, **more):
-    return SynthesizeSettings(**{"teacher": server.base_url, "teacher_model": "m", "concurrent": 1, **more})
+    return SynthesizeSettings(**{"teacher": server.base_url, "teacher_model": "m", "concurrent": 1, "wait_seconds": 0, "tries": 2, **more})
 
 
 @pytest.fixture
