@@ -110,6 +110,18 @@ class JobSettings(Section):
     checkpoint_hours: Annotated[float, Field(ge=0, le=8760)] = 1
 
 
+class TrainingSettings(Section):
+    """Learning from conversations: nothing by itself until it is switched on, and never without a person's agreement."""
+
+    discord_text: bool = False
+    retrain_hours: Annotated[float, Field(ge=0, le=8760)] = 0
+    new_pairs: int = Field(20, ge=1)
+    approved_only: bool = False
+    tokens: int = Field(120_000, ge=1)
+    niceness: int = Field(15, ge=0, le=19)
+    method: Literal["dpo", "kto"] = "dpo"
+
+
 class CharacterSettings(Section):
     """Limits for cards that strangers bring."""
 
@@ -189,6 +201,7 @@ class Config(Section):
     discord: DiscordSettings = DiscordSettings()
     telegram: TelegramSettings = TelegramSettings()
     log: LogSettings = LogSettings()
+    training: TrainingSettings = TrainingSettings()
 
 
 def load_config(path: Path) -> Config:

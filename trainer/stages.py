@@ -39,6 +39,14 @@ STAGES = (
         "troupe-train evaluate --run company --model base=gguf/starter.gguf --model tuned=gguf/company-1.gguf",
     ),
     StageRow("publish", "GGUF -> gguf/, served from then on", "trainer.publish", "troupe-train publish --run company --name company-1"),
+    StageRow("collect", "consented conversations -> rows to learn from", "trainer.collect", "troupe-train collect --run loop-1"),
+    StageRow("curate", "look through what was collected", "trainer.curation", "troupe-train curate list --run loop-1"),
+    StageRow(
+        "retrain",
+        "what was collected -> a better build, if it passes the gate",
+        "trainer.retrain",
+        "troupe-train retrain --run loop-1 --name loop-1",
+    ),
     StageRow("run", "all stages of a recipe, skipping what is finished", "trainer.recipe", "troupe-train run recipe.toml"),
     StageRow("runs", "what was run, and how it went", "trainer.runs", "troupe-train runs"),
 )

@@ -102,6 +102,7 @@ async def edit(desk: Desk, caller: Caller, message_id: str, text: str) -> str:
     _nobody_speaks(desk, caller)
     if not await desk.store.edit_turn(caller.channel, delivery.sent_ids[0], said):
         raise CommandRefused("That reply is not part of the conversation any more.")
+    await desk.store.signal(delivery.id, caller.person.id, "edit")
     await _show(desk, caller, delivery, said)
     return f"{delivery.character_name} has said that now."
 
@@ -116,8 +117,20 @@ async def hide(desk: Desk, caller: Caller, message_id: str) -> Turn:
     await desk.router.forget_session(caller.channel)
     delivery = await desk.store.delivery_of(caller.channel, message_id) if turn.by_character else None
     if delivery is not None:
+        await desk.store.signal(delivery.id, caller.person.id, "hide")
         await _take_from_screen(caller, delivery)
     return turn
+
+
+async def report(desk: Desk, caller: Caller, message_id: str | None = None) -> str:
+    """Tell the moderators that a reply should not have been made. It stays until they hide it, and nobody learns from it."""
+    await heard_only(desk, caller)
+    delivery = await _reply(desk, caller, message_id)
+    if any(s.kind == "report" and s.person_id == caller.person.id for s in await desk.store.signals(delivery.id)):
+        return "You have reported that already."
+    await desk.store.signal(delivery.id, caller.person.id, "report")
+    log.warning("a reply was reported channel=%s reply=%d", caller.channel, delivery.id)
+    return "Thank you. The moderators can see it, and no model learns from it."
 
 
 async def rate(desk: Desk, caller: Caller, value: Literal["up", "down"] | int | None, message_id: str | None = None) -> str:
@@ -166,6 +179,7 @@ async def _step(desk: Desk, caller: Caller, message_id: str | None, step: int, a
     wanted = takes[at + step]
     await _show(desk, caller, shown, wanted.text)
     await desk.store.choose(wanted)
+    await desk.store.signal(wanted.id, caller.person.id, "choose")
     return wanted
 
 

@@ -39,6 +39,7 @@ class Forgetting(Part):
             "replies": select(_replies).where(_replies.c.cause_id.in_(theirs)).order_by(_replies.c.id),
             "facts": select(_facts).where(_facts.c.person_id == person_id).order_by(_facts.c.id),
             "ratings": select(schema.ratings).where(schema.ratings.c.person_id == person_id),
+            "signals": select(schema.signals).where(schema.signals.c.person_id == person_id),
             "blocks": select(schema.blocks).where(schema.blocks.c.kind == "user", schema.blocks.c.subject == person_id),
         }
 
@@ -96,6 +97,7 @@ def forget_in(connection: Connection, person_id: str) -> dict[str, int]:
     take(_recaps, _recaps.c.id.in_(told))
     take(_facts, or_(_facts.c.person_id == person_id, _facts.c.source_turn_id.in_(theirs)))
     take(schema.ratings, schema.ratings.c.person_id == person_id)
+    take(schema.signals, schema.signals.c.person_id == person_id)
     gone["replies"] = connection.execute(select(func.count()).where(_replies.c.cause_id.in_(theirs))).scalar_one()
     answered = _turns.alias()
     take(_turns, and_(_turns.c.by_character, _turns.c.answers.in_(select(answered.c.id).where(_author(person_id, answered)))))

@@ -299,6 +299,19 @@ ratings = Table(
     Index("ratings_by_person_id", "person_id"),
 )
 
+signals = Table(
+    "signals",
+    metadata,
+    _number(),
+    Column("reply_id", ForeignKey(replies.c.id, ondelete="CASCADE"), nullable=False),
+    Column("person_id", Words, nullable=False),  # who did it
+    Column("kind", Text, nullable=False),  # edit | hide | report | choose
+    Column("at", Moment, nullable=False),
+    Index("signals_by_reply_id", "reply_id"),
+    Index("signals_by_person_id", "person_id"),
+    sqlite_autoincrement=True,
+)
+
 blocks = Table(
     "blocks",
     metadata,

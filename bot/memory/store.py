@@ -23,11 +23,13 @@ from bot.memory.database import Database, sqlite_path
 from bot.memory.deliveries import Deliveries, Delivery
 from bot.memory.facts import Fact, Facts, Recap
 from bot.memory.forgetting import Forgetting, forget_in_copy
+from bot.memory.lessons import Lesson, Lessons, Receipt, Take
 from bot.memory.people import Consent, ConsentKind, People, PersonRecord
 from bot.memory.ratings import Rating, Ratings
 from bot.memory.registry import CharacterRecord, Registry, Revision
 from bot.memory.restoring import put_back
 from bot.memory.retention import Retention
+from bot.memory.signals import Signal, SignalKind, Signals
 from bot.memory.standing import LastTalk, Standing, Standings
 from bot.memory.turns import PendingTurn, Turns
 from bot.memory.upgrade import bring_up_to_date
@@ -41,14 +43,19 @@ __all__ = [
     "Delivery",
     "Fact",
     "LastTalk",
+    "Lesson",
     "PendingTurn",
     "PersonRecord",
     "Rating",
     "Recap",
+    "Receipt",
     "Revision",
+    "Signal",
+    "SignalKind",
     "Standing",
     "Store",
     "StoreStatus",
+    "Take",
 ]
 
 FILE = "troupe.db"
@@ -67,7 +74,7 @@ class StoreStatus:
     file_bytes: int  # with the log; 0 where the database is not a file
 
 
-class Store(Turns, Deliveries, Channels, People, Registry, Facts, Ratings, Standings, Blocks, Forgetting, Retention):
+class Store(Turns, Deliveries, Channels, People, Registry, Facts, Ratings, Signals, Lessons, Standings, Blocks, Forgetting, Retention):
     """Use ``await Store.open(...)``, and ``close`` at the end."""
 
     def __init__(self, database: Database, now: Callable[[], datetime], backups: Path) -> None:
