@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bot.characters.card import to_v3, with_fields
+from bot.characters.card import Card, to_v3, with_fields
 from bot.characters.cast import Character
 from bot.characters.lorebook import Entry
 from bot.commands.desk import Caller, Desk, moderators_only
@@ -26,7 +26,7 @@ async def add(desk: Desk, caller: Caller, name: str, keys: Sequence[str], conten
     """Add an entry that comes up when one of ``keys`` is said; a ``constant`` one always does."""
     character = to_change(desk, caller, name)
     _check(keys, content, constant=constant)
-    raw, listed = _book(character)
+    raw, listed = book_of(character.card)
     new_id = str(1 + max((int(i) for e in listed if (i := str(e.get("id", ""))).isdecimal()), default=0))
     new = {
         "id": int(new_id),
@@ -67,7 +67,7 @@ async def edit(
         changes["keys"] = [key.strip() for key in keys if key.strip()]
     if content is not None:
         changes["content"] = content.strip()
-    raw, listed = _book(character)
+    raw, listed = book_of(character.card)
     at = _place(character, entry_id)
     registered = await _store(desk, caller, character, raw, [*listed[:at], {**listed[at], **changes}, *listed[at + 1 :]])
     return _found(registered.character, entry_id)
@@ -77,7 +77,7 @@ async def remove(desk: Desk, caller: Caller, name: str, entry_id: str) -> Entry:
     """Take an entry out of the book; returns what it was."""
     character = to_change(desk, caller, name)
     entry = _found(character, entry_id)
-    raw, listed = _book(character)
+    raw, listed = book_of(character.card)
     at = _place(character, entry_id)
     await _store(desk, caller, character, raw, [*listed[:at], *listed[at + 1 :]])
     return entry
@@ -92,9 +92,9 @@ def _check(keys: Sequence[str], content: str, *, constant: bool) -> None:
         raise CommandRefused("A lore entry needs a key: a word that brings it up when somebody says it.")
 
 
-def _book(character: Character) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def book_of(card: Card) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """The book as it stands in the card, and its entries as a list."""
-    raw = to_v3(character.card)["data"].get("character_book")
+    raw = to_v3(card)["data"].get("character_book")
     book: dict[str, Any] = dict(raw) if isinstance(raw, dict) else {"extensions": {}}
     listed = book.get("entries")
     if isinstance(listed, dict):  # SillyTavern's world files number their entries
@@ -112,7 +112,7 @@ def _found(character: Character, entry_id: str) -> Entry:
 
 def _place(character: Character, entry_id: str) -> int:
     """Where in the card's list an entry stands. The reader leaves out what it cannot use, so the numbers of both differ."""
-    _, listed = _book(character)
+    _, listed = book_of(character.card)
     wanted = entry_id.strip()
     for at, raw in enumerate(listed):
         given = raw.get("id") if isinstance(raw, dict) else None

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from bot.characters.card import Card, new_card, to_v3, with_fields, write_card
 from bot.characters.cast import Character, make_character
@@ -74,16 +74,14 @@ async def create(
     Raises:
         CommandRefused: says what is wrong, with the number where there is one.
     """
-    scope = _scope_to_change(caller)
+    may_register(caller)
     shown = tidy_name(name)
-    with _refused():
+    with refused():
         fields = _fields(tagline, greeting, description, definition, example_dialogue, categories, age_restricted)
         card = new_card(shown, desk.company.limits, **fields)
         if not (description.strip() or definition.strip()):
             raise CommandRefused(f"{shown} has neither description nor definition; a few sentences on who {shown} is are enough.")
-        picture = await _picture(desk, portrait, card)
-    async with desk.company.registering:
-        return await _register(desk, caller, scope, card, (), picture, members, card.warnings)
+    return await register_card(desk, caller, card, portrait=portrait, members=members)
 
 
 async def import_card(
@@ -94,8 +92,8 @@ async def import_card(
     Raises:
         CommandRefused: the file, the field and the limit, or whose name it has.
     """
-    scope = _scope_to_change(caller)
-    with _refused():
+    scope = may_register(caller)
+    with refused():
         imported = await asyncio.to_thread(read_card, data, filename, desk.company.limits)
         card = imported.card
         if name is not None:
@@ -105,12 +103,26 @@ async def import_card(
         return await _register(desk, caller, scope, card, (), picture, members, imported.warnings)
 
 
-async def export_card(desk: Desk, caller: Caller, name: str, *, png: bool) -> tuple[str, bytes]:
-    """File name and content of a character's card, as others' programs read it; with its portrait as PNG."""
+async def register_card(
+    desk: Desk, caller: Caller, card: Card, *, portrait: bytes | None = None, members: Sequence[str] = ()
+) -> Registered:
+    """Register a card that was put together elsewhere. Raises ``CommandRefused``."""
+    scope = may_register(caller)
+    with refused():
+        picture = await _picture(desk, portrait, card)
+    async with desk.company.registering:
+        return await _register(desk, caller, scope, card, (), picture, members, card.warnings)
+
+
+async def export_card(desk: Desk, caller: Caller, name: str, *, png: bool, version: Literal["v2", "v3"] = "v3") -> tuple[str, bytes]:
+    """File name and content of a character's card, as others' programs read it; with its portrait as PNG.
+
+    A PNG holds the card as V3 and as V2, whatever ``version`` says.
+    """
     moderators_only(caller, "export characters")
     character = desk.company.find(caller.channel, name)
     if not png:
-        return f"{character.slug}.json", write_card(character.card)
+        return f"{character.slug}.json", write_card(character.card, version)
     picture = await asyncio.to_thread(_own_portrait, character)
     return f"{character.slug}.png", await asyncio.to_thread(write_png, character.card, picture)
 
@@ -132,31 +144,45 @@ async def edit(
 ) -> Registered:
     """Change what is given; the slug stays. Raises ``CommandRefused`` or ``CharacterNotFound``."""
     character = to_change(desk, caller, name)
-    with _refused():
+    with refused():
         fields = _fields(tagline, greeting, description, definition, example_dialogue, categories, age_restricted)
         if new_name is not None:
             fields["name"] = tidy_name(new_name)
         if not fields:
             raise CommandRefused("Nothing was given that could be changed.")
         if "extensions" in fields:
-            fields["extensions"] = _merged(to_v3(character.card)["data"].get("extensions"), fields["extensions"])
+            fields["extensions"] = merged_extensions(to_v3(character.card)["data"].get("extensions"), fields["extensions"])
         card = with_fields(character.card, desk.company.limits, **fields)
     return await change_card(desk, caller, character, card, members=members)
 
 
-async def change_card(desk: Desk, caller: Caller, character: Character, card: Card, *, members: Sequence[str] = ()) -> Registered:
-    """Store a character's next revision. Whoever calls this has settled that ``caller`` may."""
+async def change_card(
+    desk: Desk,
+    caller: Caller,
+    character: Character,
+    card: Card,
+    *,
+    members: Sequence[str] = (),
+    portrait: bytes | None = None,
+    lines: Sequence[Exemplar] | None = None,
+) -> Registered:
+    """Store a character's next revision. Whoever calls this has settled that ``caller`` may.
+
+    ``portrait`` and ``lines`` stay as they are where none are given.
+    """
+    with refused():
+        picture = await _picture(desk, portrait, card) if portrait is not None else await asyncio.to_thread(_own_portrait, character)
     async with desk.company.registering:
         _check_unchanged(desk, character)
         _check_names(desk, character.scope, card, members, but=character.id)
-        picture = await asyncio.to_thread(_own_portrait, character)
-        return await _save(desk, caller, character.scope, character.slug, card, character.lines, picture, card.warnings)
+        kept = character.lines if lines is None else lines
+        return await _save(desk, caller, character.scope, character.slug, card, kept, picture, card.warnings)
 
 
 async def avatar(desk: Desk, caller: Caller, name: str, picture: bytes) -> Registered:
     """Give a character another portrait. Raises ``CommandRefused`` or ``CharacterNotFound``."""
     character = to_change(desk, caller, name)
-    with _refused():
+    with refused():
         portrait = await _picture(desk, picture, character.card)
     async with desk.company.registering:
         _check_unchanged(desk, character)
@@ -195,7 +221,8 @@ async def share(desk: Desk, caller: Caller, name: str) -> Registered:
 # ------------------------------------------------------------------ who may change whom
 
 
-def _scope_to_change(caller: Caller) -> str:
+def may_register(caller: Caller) -> str:
+    """The scope in which the caller may register characters. Raises ``CommandRefused``."""
     scope = caller.channel.scope
     if scope == HOUSE:
         operators_only(caller, "register characters that are seen everywhere")
@@ -267,7 +294,7 @@ async def _save(
     picture: bytes,
     warnings: Sequence[str],
 ) -> Registered:
-    with _refused():
+    with refused():
         character = make_character(scope, slug, card, tuple(lines))
     too_long = await asyncio.to_thread(size_warnings, desk.renderer, desk.router.stage.budget, character)
     await desk.store.save_character(
@@ -308,7 +335,8 @@ def _fields(
     return fields | ({"extensions": {"troupe": ours}} if ours else {})
 
 
-def _merged(extensions: object, changes: dict[str, Any]) -> dict[str, Any]:
+def merged_extensions(extensions: object, changes: dict[str, Any]) -> dict[str, Any]:
+    """A card's extensions with what ``changes`` has under ``troupe``; everybody else's stay as they are."""
     before = extensions if isinstance(extensions, dict) else {}
     ours = before.get("troupe")
     return {**before, "troupe": {**(ours if isinstance(ours, dict) else {}), **changes["troupe"]}}
@@ -327,7 +355,7 @@ def _own_portrait(character: Character) -> bytes:
 
 
 @contextmanager
-def _refused() -> Iterator[None]:
+def refused() -> Iterator[None]:
     """What a card cannot be is a command's refusal: the person who sent it is told."""
     try:
         yield
