@@ -40,6 +40,7 @@ def examine(config: Config, path: Path) -> list[Finding]:
         ("data", lambda: _data(config)),
         ("model", lambda: _model(config)),
         ("GPU", _gpu),
+        ("page", lambda: _page(config)),
     )
     return [*(_look(about, look) for about, look in looks), *_discord(config), *_telegram(config)]
 
@@ -84,6 +85,16 @@ def _model(config: Config) -> str:
         return f"answers come from {config.engine.remote.base_url}"
     found = models.find_model(config.engine.model, config.paths.models)
     return f"{found.build}, {found.path.stat().st_size // 2**20} MB, from {found.path.name}"
+
+
+def _page(config: Config) -> str:
+    from bot.connectors.web_security import reachable_by_others, read_tokens
+
+    tokens = read_tokens(config.web)
+    if reachable_by_others(config.web) or tokens.visitor:
+        return "whoever opens the page is asked for a token"
+    who = "whoever has the operators' token" if tokens.operator else "whoever sits here"
+    return f"only this machine reaches it; the control room is for {who}"
 
 
 def _gpu() -> str:

@@ -143,6 +143,11 @@ class CharacterSettings(Section):
 class WebSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
+    names: tuple[str, ...] = ()
+    token_env: str = "TROUPE_WEB_TOKEN"
+    operator_token_env: str = "TROUPE_OPERATOR_TOKEN"
+    session_hours: float = Field(168, gt=0, le=8760)
+    requests_per_minute: int = Field(240, ge=0)
     featured: tuple[str, ...] = ()
 
 

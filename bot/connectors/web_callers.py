@@ -13,7 +13,7 @@ from bot.messages import Channel, ChannelKey, Person
 
 PLATFORM = "web"
 LOBBY = "lobby"
-OPERATOR = "operator"  # a middleware that knows whose token came with the request sets this on it: True or False
+OPERATOR = web.RequestKey("operator", bool)  # set by the middleware that knows whose token came with the request
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,7 @@ from bot.connectors.web_files import PageFiles
 from bot.connectors.web_gallery import WebGallery
 from bot.connectors.web_port import WebPort
 from bot.connectors.web_requests import Refused
+from bot.connectors.web_security import WebSecurity, read_tokens
 from bot.errors import ConfigError
 from bot.messages import Channel, ChannelKey, Incoming, Turn
 
@@ -70,11 +71,12 @@ class WebChat:
         """Listen. Returns the page's address.
 
         Raises:
-            ConfigError: the port is taken or not allowed, or the host is not this machine's.
+            ConfigError: the port is taken or not allowed, the host is not this machine's, or a token is wanted and there is none.
         """
         host, port = self._settings.host, self._settings.port
+        security = WebSecurity(self._settings, read_tokens(self._settings))
         files = await asyncio.to_thread(PageFiles)
-        runner = web.AppRunner(self.make_app(files), access_log=None, shutdown_timeout=STOP_SECONDS)
+        runner = web.AppRunner(self.make_app(files, security), access_log=None, shutdown_timeout=STOP_SECONDS)
         await runner.setup()
         try:
             await web.TCPSite(runner, host, port).start()
@@ -82,8 +84,6 @@ class WebChat:
             await runner.cleanup()
             raise ConfigError(_cannot_listen(host, port, error)) from error
         self._runner = runner
-        if not web_requests.is_loopback(host):
-            log.warning("the page is open to everybody who can reach host=%s; set web.host to 127.0.0.1 to keep it to this machine", host)
         return f"http://{_reachable(host)}:{runner.addresses[0][1]}"
 
     async def stop(self) -> None:
@@ -97,14 +97,16 @@ class WebChat:
         """The way back to a channel of the web, whether a page looks at it or not."""
         return WebPort(self._hub, channel.path)
 
-    def make_app(self, files: PageFiles) -> web.Application:
+    def make_app(self, files: PageFiles, security: WebSecurity) -> web.Application:
         """Every module of the web brings its routes; they stand together here."""
-        middlewares = [web_api.shape_errors, web_requests.answer_errors, web_requests.guard(self._settings.host)]
+        guard = web_requests.guard(self._settings.host, self._settings.names)
+        middlewares = [web_api.shape_errors, web_requests.answer_errors, guard, security.middleware]
         app = web.Application(client_max_size=web_requests.BODY_BYTES, middlewares=middlewares)
         app.on_response_prepare.append(_secure)
         app.add_routes(
             [
                 *self._routes(files),
+                *security.routes(files),
                 *web_api.WebApi(self._desk).routes(),
                 *WebGallery(self._desk, self._callers, files, self._settings.featured).routes(),
             ]

@@ -11,7 +11,7 @@ import logging
 import re
 import traceback
 import unicodedata
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -66,12 +66,13 @@ def is_loopback(host: str) -> bool:
 # ------------------------------------------------------------------ the way in
 
 
-def guard(host: str) -> Any:
+def guard(host: str, names: Iterable[str] = ()) -> Any:
     """Middleware: only requests that are meant for this server and come from its own page, or from no page at all.
 
-    On loopback a foreign ``Host`` is refused: a name that some site lets point at 127.0.0.1 must not read the channels.
+    On loopback a foreign ``Host`` is refused: a name that some site lets point at 127.0.0.1 must not read the channels. ``names``
+    are those of a proxy in front of it.
     """
-    own = LOOPBACK_NAMES | {host.strip("[]").lower()} if is_loopback(host) else None
+    own = LOOPBACK_NAMES | {host.strip("[]").lower(), *(name.lower() for name in names)} if is_loopback(host) else None
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
