@@ -17,11 +17,13 @@ from bot.commands.desk import Caller, Desk
 from bot.config import TelegramSettings
 from bot.connectors.telegram_account import Account
 from bot.connectors.telegram_border import Address, refuses_entities
+from bot.connectors.telegram_copies import stored_number
 from bot.connectors.telegram_port import NO_PREVIEW, TRIES, TelegramPort
 from bot.connectors.telegram_rights import Rights
+from bot.connectors.telegram_tongue import said_to
 from bot.connectors.telegram_words import ANSWER, LONGEST_CAPTION, plainly, spoken, uncalled, units
 from bot.errors import BotError, CommandRefused
-from bot.messages import Reply
+from bot.messages import Channel, ChannelKey, Reply
 from bot.sessions.split_reply import split_reply
 
 log = logging.getLogger(__name__)
@@ -47,6 +49,8 @@ class Office(Protocol):
     def accounts(self) -> dict[str, Account]: ...
 
     def port_to(self, address: Address) -> TelegramPort: ...
+
+    def port(self, channel: ChannelKey) -> Channel | None: ...
 
     def own_character(self, account: Account) -> Character | None: ...
 
@@ -78,11 +82,11 @@ class Asked:
         answered = self.message.reply_to_message
         if answered is None or answered.forum_topic_created is not None:
             return None
-        return str(answered.message_id)
+        return stored_number(self.account, self.address, answered.message_id)
 
     def answer(self, text: str, buttons: InlineKeyboardMarkup | ForceReply | None = None) -> None:
         """Say it as Troupe, in as many messages as it takes."""
-        self.office.later(self._say(self.address, text, buttons), "answer")
+        self.office.later(self._say(self.address, said_to(self.message, text), buttons), "answer")
 
     def answer_with_file(self, text: str, name: str, data: bytes) -> None:
         self.office.later(self._send_file(self.address, text, name, data), "answer")
@@ -91,7 +95,7 @@ class Asked:
         self, text: str, buttons: InlineKeyboardMarkup | None = None, *, ask_again: str, file: tuple[str, bytes] | None = None
     ) -> None:
         """Say it where nobody else reads it; ``ask_again`` is the command that does the same in a private chat."""
-        self.office.later(self._say_privately(text, buttons, ask_again, file), "answer")
+        self.office.later(self._say_privately(said_to(self.message, text), buttons, ask_again, file), "answer")
 
     def show(self, character: Character, text: str, buttons: InlineKeyboardMarkup | None = None) -> None:
         """A character with its portrait, saying ``text``."""
@@ -103,7 +107,7 @@ class Asked:
         async def wait() -> None:
             try:
                 if not await turn:
-                    await self._say(self.address, said, None)
+                    await self._say(self.address, said_to(self.message, said), None)
             except BotError as error:
                 log.info("a wish was not carried out channel=%s error=%s", self.address.key, type(error).__name__)
 
@@ -139,7 +143,9 @@ class Asked:
             await self._say_or_file(Address(user.id), text, buttons, file)
         except (Forbidden, BadRequest):  # they have never written to us; only they can begin
             link = f"https://t.me/{self.account.username}?start={ask_again}"
-            await self._say(self.address, WRITE_TO_ME, InlineKeyboardMarkup([[InlineKeyboardButton("Read it", url=link)]]))
+            await self._say(
+                self.address, said_to(self.message, WRITE_TO_ME), InlineKeyboardMarkup([[InlineKeyboardButton("Read it", url=link)]])
+            )
 
     async def _say_or_file(self, address: Address, text: str, buttons: InlineKeyboardMarkup | None, file: tuple[str, bytes] | None) -> None:
         if file is None:

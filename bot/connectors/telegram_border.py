@@ -16,6 +16,7 @@ from bot.errors import ChannelGone, ConnectorError, RateLimited
 from bot.messages import ChannelKey, Person
 
 PLATFORM: Final = "telegram"
+FIRST_SUPERGROUP: Final = -(10**12)  # and below; https://core.telegram.org/api/bots/ids
 TRY_AGAIN_SECONDS = 2.0
 
 # Descriptions of the Bot API server; there are no codes finer than the HTTP status.
@@ -54,6 +55,11 @@ class Address:
     def private(self) -> bool:
         """People have positive ids, groups and channels negative ones."""
         return self.chat_id > 0
+
+    @property
+    def basic(self) -> bool:
+        """A small group of the old kind, in which every bot knows a message under another number."""
+        return FIRST_SUPERGROUP < self.chat_id < 0
 
     @property
     def key(self) -> ChannelKey:

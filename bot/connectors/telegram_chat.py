@@ -110,12 +110,15 @@ class TelegramChat:
         if address.own:
             return self.accounts.get(address.own, company)
         own = self.accounts.get(face.slug) if face is not None else None
-        if own is None or address.private or self._absent.get((own.character, address.chat_id), 0.0) > time.monotonic():
+        if own is None or address.private or address.basic or self._absent.get((own.character, address.chat_id), 0.0) > time.monotonic():
             return company
         return own
 
     def not_here(self, account: Account, address: Address) -> None:
         self._absent[account.character, address.chat_id] = time.monotonic() + NOT_HERE_SECONDS
+
+    async def moved(self, old: int, new: int) -> None:
+        await self._hearing.moved(old, new)
 
     @property
     def has_drafts(self) -> bool:

@@ -17,6 +17,7 @@ from bot.connectors.telegram_answers import Asked, downloaded
 from bot.connectors.telegram_buttons import SLEEP, about_privacy, of_settings, to_answer, to_forget, to_pick
 from bot.connectors.telegram_making import Making
 from bot.connectors.telegram_menu import MENU, OWN_BOT
+from bot.connectors.telegram_tongue import in_chinese, said_to
 from bot.connectors.telegram_topics import topic_of
 from bot.errors import CommandRefused
 from bot.memory.store import ConsentKind, Fact
@@ -38,7 +39,7 @@ I am a company of characters. /characters shows who there is, /wake NAME brings 
 hears and remembers what is said, and may answer; /sleep NAME sends somebody away, /privacy says more."""
 SEND_A_FILE = "Send the card as a file (PNG, JSON or CHARX) with /import as its caption, or answer such a file with /import."
 _TYPED = re.compile(r"/(\w{1,32})(?:@(\w+))?\s*(.*)", re.DOTALL)
-_GREETED = f"{MADE_UP} /characters shows who else there is, /help what can be done."
+_GREETED = f"{MADE_UP}\n/characters shows who else there is, /help what can be done."
 
 Command = Callable[[Asked], Awaitable[None]]
 
@@ -83,7 +84,7 @@ class Commands:
             return
         own = asked.office.own_character(asked.account)
         if own is not None:
-            asked.show(own, f"{own.greeting(asked.caller.person.name)}\n\n{MADE_UP}")
+            asked.show(own, f"{own.greeting(asked.caller.person.name)}\n\n{said_to(asked.message, MADE_UP)}")
         elif asked.words in ("privacy", "memory", "forgetme", "help"):
             await self._known[asked.words](Asked(asked.office, asked.account, asked.message, asked.address, asked.caller))
         elif asked.words:
@@ -93,7 +94,10 @@ class Commands:
             asked.answer(f"Who would you like to talk to? You can change that at any time.\n{_GREETED}", to_pick(everybody))
 
     async def _help(self, asked: Asked) -> None:
-        lines = [f"/{e.name}: {e.words}" for e in MENU if asked.private or "g" in e.where or asked.caller.moderates]
+        chinese = in_chinese(asked.message)
+        lines = [
+            f"/{e.name}: {e.chinese if chinese else e.words}" for e in MENU if asked.private or "g" in e.where or asked.caller.moderates
+        ]
         opening = help_text(asked.caller).partition("\n")[0]
         asked.answer("\n".join([opening, *lines, MADE_UP]))
 
@@ -106,11 +110,11 @@ class Commands:
             await self._choose(asked, asked.words)
         else:
             info = await character.info(asked.desk, asked.caller, asked.words)
-            asked.show(info.character, about(info), None if info.awake else to_pick([info.character]))
+            asked.show(info.character, about(info, asked.message), None if info.awake else to_pick([info.character]))
 
     async def _choose(self, asked: Asked, name: str) -> None:
         info = await character.choose(asked.desk, asked.caller, name)
-        asked.show(info.character, f"{info.greeting}\n\n{info.notice}")
+        asked.show(info.character, f"{info.greeting}\n\n{said_to(asked.message, info.notice)}")
 
     async def _characters(self, asked: Asked) -> None:
         present = await character.characters(asked.desk, asked.caller)
@@ -260,10 +264,10 @@ def introduction(hears_all: bool, username: str) -> str:
     return HEARS_ALL if hears_all else FOR_GROUPS.format(name=username)
 
 
-def about(info: character.CharacterInfo) -> str:
+def about(info: character.CharacterInfo, message: Message) -> str:
     """A character on a few lines."""
     tagline = info.character.settings.tagline
-    return "\n\n".join(part for part in (tagline, info.greeting, info.notice) if part)
+    return "\n\n".join(part for part in (tagline, info.greeting, said_to(message, info.notice)) if part)
 
 
 async def wake(asked: Asked, name: str) -> None:
@@ -271,7 +275,7 @@ async def wake(asked: Asked, name: str) -> None:
     wanted = asked.desk.company.find(asked.caller.channel, name)
     there = await topic_of(asked, wanted)
     info = await character.wake(there.desk, there.caller, wanted.slug)
-    there.show(info.character, f"{info.greeting}\n\n{info.notice}")
+    there.show(info.character, f"{info.greeting}\n\n{said_to(asked.message, info.notice)}")
 
 
 async def settings_of(asked: Asked) -> tuple[str, bool, bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,8 +18,10 @@ from bot.connectors.telegram_account import Account
 from bot.connectors.telegram_answers import WENT_WRONG, Asked, Office
 from bot.connectors.telegram_border import PLATFORM, Address, address_of, person_of
 from bot.connectors.telegram_commands import NEEDS_RIGHTS, PHOTO_LOSES, Commands, for_another_bot, introduction, typed
+from bot.connectors.telegram_copies import Copies, is_for, stored_number
 from bot.connectors.telegram_making import Making, is_step
 from bot.connectors.telegram_presses import ABOUT_RIGHTS, pressed
+from bot.connectors.telegram_tongue import said_to
 from bot.errors import BotError, CommandRefused, StoreError
 from bot.messages import Attachment, ChannelKey, Incoming, Person
 from bot.sessions.casting import named_in
@@ -27,6 +30,7 @@ log = logging.getLogger(__name__)
 
 LEFT_AT = "left_at"  # setting of a group: when we were removed from it
 NOBODY_HERE = "Nobody of the company is here yet. /characters shows who there is, /wake NAME brings somebody in."
+NO_COMMAND = "That is no command of mine; /help shows them."
 ONLY_TEXT = "I can read text only. What would you like to say?"
 CARDS = (".png", ".json", ".charx", ".yaml", ".yml", ".byaf")
 SLOW = frozenset({"import", "export"})  # they move files: other chats do not wait for them
@@ -40,6 +44,10 @@ class Hearing:
         self._office = office
         self._making = Making()
         self._commands = Commands(self._making)
+        self._copies = Copies()
+        self._began = datetime.now(UTC)
+        self._moving = asyncio.Lock()
+        self._let_in: set[int] = set()  # what groups of the operator's list have become
 
     async def take(self, account: Account, update: Update) -> None:
         """Raises ``StoreError``: the update has to come again."""
@@ -55,14 +63,16 @@ class Hearing:
     # ------------------------------------------------------------------ messages
 
     async def _message(self, account: Account, message: Message) -> None:
+        if message.migrate_to_chat_id or message.migrate_from_chat_id:
+            await self.moved(message.migrate_from_chat_id or message.chat.id, message.migrate_to_chat_id or message.chat.id)
+            return
         person = person_of(message)
         if person is None or not self._concerns(message.chat.id, message.chat.type):
             return
-        if message.migrate_to_chat_id or message.migrate_from_chat_id:
-            log.warning("a group has become a supergroup old=%s new=%s", message.migrate_from_chat_id, message.migrate_to_chat_id)
-            return
         address = address_of(message, account.character)
-        if for_another_bot(message, account.username):
+        if for_another_bot(message, account.username) or not is_for(account, message, address):
+            return
+        if address.basic and len(self._office.accounts) > 1 and await self._is_copy(account, message, address, person):
             return
         command = typed(message, account.username)
         answers = self._making.awaits(address.key, person.id) and is_step(message) and (command is None or command[0] == "skip")
@@ -86,21 +96,21 @@ class Hearing:
         text = self._words(message)
         if not text:
             if address.private:
-                await port.notice(PHOTO_LOSES if message.photo else ONLY_TEXT)
+                await port.notice(said_to(message, PHOTO_LOSES if message.photo else ONLY_TEXT))
             return
         desk, key = self._office.desk, address.key
         awake = await self._awake(account, address)
         called = address.private or self._called(message)
         addressed = [*self._marked(message), *(named_in(text, desk.company.seen_in(key)) if called else [])]
-        reply_to = await self._answered(key, message)
+        reply_to = await self._answered(account, address, message)
         if not (awake or addressed or reply_to):
             # Nobody listens: what is said here is none of our business, and is not stored.
             if called:
-                await port.notice(NOBODY_HERE)
+                await port.notice(said_to(message, NOBODY_HERE))
             return
         incoming = Incoming(
             channel=key,
-            message_id=str(message.message_id),
+            message_id=stored_number(account, address, message.message_id),
             author=person,
             text=text,
             reply_to=reply_to,
@@ -165,26 +175,27 @@ class Hearing:
         named = [a for a in self._office.accounts.values() if a.character and a.username and f"@{a.username.casefold()}" in text]
         return [c for account in named if (c := self._office.own_character(account)) is not None]
 
-    async def _answered(self, key: ChannelKey, message: Message) -> str | None:
+    async def _answered(self, account: Account, address: Address, message: Message) -> str | None:
         """The reply of ours that a message answers. (In a topic every message answers the one that made the topic.)"""
         answered = message.reply_to_message
         if answered is None or answered.forum_topic_created is not None:
             return None
-        known = await self._office.desk.store.delivery_of(key, str(answered.message_id))
-        return None if known is None else str(answered.message_id)
+        number = stored_number(account, address, answered.message_id)
+        return None if await self._office.desk.store.delivery_of(address.key, number) is None else number
 
     async def _edited(self, account: Account, message: Message) -> None:
         text = self._words(message)
         if person_of(message) is None or not text or not self._concerns(message.chat.id, message.chat.type):
             return
-        await self._office.desk.store.edit_turn(address_of(message, account.character).key, str(message.message_id), text)
+        address = address_of(message, account.character)
+        await self._office.desk.store.edit_turn(address.key, stored_number(account, address, message.message_id), text)
 
     # ------------------------------------------------------------------ commands
 
     async def _command(self, account: Account, message: Message, address: Address, person: Person, name: str, words: str) -> None:
         if not self._commands.has(name, bool(account.character)):
             if address.private:
-                await self._office.port_to(address).notice("That is no command of mine; /help shows them.")
+                await self._office.port_to(address).notice(said_to(message, NO_COMMAND))
             return
 
         async def carry_out(asked: Asked) -> None:
@@ -208,7 +219,7 @@ class Hearing:
         """Carry out what somebody asks, once, however often Telegram brings it; refusals are told."""
         asked = self._asked(account, message, address, person, words)
         try:
-            if await self._seen_before(asked, str(message.message_id), key):
+            if await self._seen_before(asked, stored_number(account, address, message.message_id), key):
                 return
             if rights:
                 may = await self._office.rights.of_message(account, message)
@@ -286,13 +297,37 @@ class Hearing:
             words = introduction(hears_all, account.username)
             await self._office.port_to(Address(chat.id)).notice(words)
 
+    async def moved(self, old: int, new: int) -> None:
+        """A group has become a supergroup: everything of it goes along. Safe to be told of any number of times."""
+        settings = self._office.settings
+        if settings.chats and old in settings.chats and new not in settings.chats and new not in self._let_in:
+            self._let_in.add(new)
+            log.warning("group %d of telegram.chats has become the supergroup %d: write that number into config.toml", old, new)
+        if not self._concerns(new, ChatType.SUPERGROUP):
+            return
+        async with self._moving:
+            places = ChannelKey(PLATFORM, str(old)), ChannelKey(PLATFORM, str(new))
+            rows = await self._office.desk.router.move(*places, self._office.port)
+        self._office.rights.forget(old)
+        if rows:
+            log.info("a group has become a supergroup and keeps its memory old=%d new=%d rows=%d", old, new, rows)
+
+    async def _is_copy(self, account: Account, message: Message, address: Address, person: Person) -> bool:
+        """Whether another bot has brought a message of a basic group already; if need be, to the last process."""
+        if self._copies.is_one(account, message):
+            return True
+        if message.date >= self._began:
+            return False
+        number = stored_number(account, address, message.message_id)
+        return await self._office.desk.store.heard_otherwise(address.key, number, person.id, message.date, self._words(message))
+
     def _concerns(self, chat_id: int, kind: str) -> bool:
         """Private chats and groups that the operator lets in. Channels are for their authors alone."""
         settings = self._office.settings
         if kind == ChatType.PRIVATE:
             return not settings.people or chat_id in (*settings.people, *settings.operators)
         if kind in (ChatType.GROUP, ChatType.SUPERGROUP):
-            return not settings.chats or chat_id in settings.chats
+            return not settings.chats or chat_id in settings.chats or chat_id in self._let_in
         return False
 
     def _is_card(self, message: Message) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from telegram import InlineKeyboardMarkup, LinkPreviewOptions, MessageEntity
-from telegram.error import BadRequest, Forbidden, InvalidToken, TelegramError
+from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, TelegramError
 
 from bot.commands.desk import Desk
 from bot.config import TelegramSettings
@@ -78,6 +78,10 @@ class Door(Protocol):
         """Do something beside, held and logged by the connector."""
         ...
 
+    async def moved(self, old: int, new: int) -> None:
+        """Telegram says that a chat has another id now."""
+        ...
+
 
 class SentMessages:
     """What is known of messages that this process has sent."""
@@ -122,6 +126,9 @@ class TelegramPort:
             account = self._door.speaker(self._address, character)
             try:
                 sent_id = await self._send(account, character, text)
+            except ChatMigrated as error:  # the reply is made again there, once everything is
+                self._door.later(self._door.moved(self._address.chat_id, error.new_chat_id), "supergroup")
+                raise
             except (Forbidden, BadRequest) as error:
                 company = self._door.speaker(self._address, None)
                 if company is account or not isinstance(translated(self._what, error), ChannelGone):

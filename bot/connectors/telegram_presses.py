@@ -104,7 +104,7 @@ async def _pick(asked: Asked, named: str) -> str:
         await wake(asked, wanted.slug)
         return f"{wanted.name} comes in."
     info = await character.choose(asked.desk, asked.caller, wanted.slug)
-    asked.show(info.character, about(info))
+    asked.show(info.character, about(info, asked.message))
     return f"{wanted.name} is all ears."
 
 

@@ -50,8 +50,8 @@ class Retention(Part):
 
         def work(connection: Connection) -> int:
             for table in (schema.recaps, schema.facts, schema.views, schema.channels):
-                connection.execute(delete(table).where(_within(table.c.channel, place)))
-            went = connection.execute(delete(_turns).where(_within(_turns.c.channel, place))).rowcount
+                connection.execute(delete(table).where(within(table.c.channel, place)))
+            went = connection.execute(delete(_turns).where(within(_turns.c.channel, place))).rowcount
             connection.execute(delete(schema.characters).where(schema.characters.c.scope == str(place)))
             return went
 
@@ -99,5 +99,6 @@ def _left(settings: dict[str, Any] | None) -> bool:
     return isinstance((settings or {}).get(LEFT_AT), str)
 
 
-def _within(column: Any, place: ChannelKey) -> Any:
+def within(column: Any, place: ChannelKey) -> Any:
+    """Of this place, or of a channel in it."""
     return or_(column == place, type_coerce(column, Text).startswith(f"{place}/", autoescape=True))

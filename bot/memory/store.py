@@ -24,6 +24,7 @@ from bot.memory.deliveries import Deliveries, Delivery
 from bot.memory.facts import Fact, Facts, Recap
 from bot.memory.forgetting import Forgetting, forget_in_copy
 from bot.memory.lessons import Lesson, Lessons, Receipt, Take
+from bot.memory.moving import Moving
 from bot.memory.people import Consent, ConsentKind, People, PersonRecord
 from bot.memory.ratings import Rating, Ratings
 from bot.memory.registry import CharacterRecord, Registry, Revision
@@ -74,7 +75,9 @@ class StoreStatus:
     file_bytes: int  # with the log; 0 where the database is not a file
 
 
-class Store(Turns, Deliveries, Channels, People, Registry, Facts, Ratings, Signals, Lessons, Standings, Blocks, Forgetting, Retention):
+class Store(
+    Turns, Deliveries, Channels, People, Registry, Facts, Ratings, Signals, Lessons, Standings, Blocks, Forgetting, Retention, Moving
+):
     """Use ``await Store.open(...)``, and ``close`` at the end."""
 
     def __init__(self, database: Database, now: Callable[[], datetime], backups: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal, cast, get_args
 
 from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, and_, exists, func, or_, select, update
@@ -155,6 +156,12 @@ class Turns(Part):
             return [turn_of(row) for row in sorted(rows, key=lambda row: (row.answers or row.id, row.id))]
 
         return await self._database.read(work)
+
+    async def heard_otherwise(self, channel: ChannelKey, message_id: str, author_id: str, sent_at: datetime, text: str) -> bool:
+        """Whether the same words of the same moment are stored under another id; of unkept words, whether any are."""
+        here = and_(_turns.c.channel == channel, _turns.c.author_id == author_id, _turns.c.sent_at == sent_at)
+        same = here & (_turns.c.message_id != message_id) & _turns.c.text.in_([text, ""])
+        return await self._database.read(lambda c: c.execute(select(_turns.c.id).where(same).limit(1)).first()) is not None
 
     async def set_state(self, turn_id: int, state: TurnState) -> None:
         statement = update(_turns).where(_turns.c.id == turn_id).values(state=_checked(state))

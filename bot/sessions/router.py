@@ -207,6 +207,26 @@ class Router:
         await self._stage.store.set_aside([pending.turn.id], "Troupe ended each time it was answered")
         await port.notice(SET_ASIDE)
 
+    async def move(self, old: ChannelKey, new: ChannelKey, port_of: Callable[[ChannelKey], Channel | None]) -> int:
+        """A place has got another key on its platform. Returns how many rows of the memory went along; 0 when none were left.
+
+        What is being said there ends as in a crash, and is said to its end in the new place.
+        """
+        for key in [key for key in self._conversations if key == old or str(key).startswith(f"{old}/")]:
+            await self._conversations[key].close()
+        await self.recaps.drop()
+        store = self._stage.store
+        waiting = {pending.turn.id for pending in await store.pending() if pending.turn.channel.scope == str(old)}
+        moved = await store.move_place(old, new)
+        if not moved:
+            return 0
+        await self._company.refresh()
+        await self.gate.reload()
+        for pending in [each for each in await store.pending() if each.turn.id in waiting]:
+            if (port := port_of(pending.turn.channel)) is not None:
+                await self._post(pending.turn.channel, await self._resumed(pending, port))
+        return moved
+
     async def forget_session(self, channel: ChannelKey) -> None:
         """The next prompt here is built from what is stored alone."""
         conversation = self._conversations.get(channel)

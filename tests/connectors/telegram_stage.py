@@ -18,7 +18,8 @@ from tests.loopback.telegram_server import PATIENCE_SECONDS, TOKEN, LoopbackTele
 from tests.loopback.telegram_world import Bot, Chat
 
 MARA_TOKEN = "4343:mara"
-GROUP, FORUM = -1001, -1002
+GROUP, FORUM = -1_001_000_000_001, -1_001_000_000_002
+BASIC = -1003
 BRISK = 50
 
 
@@ -42,6 +43,12 @@ class Stage:
     def group(self, *awake: str, chat_id: int = GROUP, **more: Any) -> Chat:
         chat = self.telegram.world.add_group(chat_id, "Harbour", self.anna, self.ben, **more)
         chat.members[self.bot.user["id"]] = "member"
+        return chat
+
+    def basic_group(self, *others: Bot) -> Chat:
+        """A small group of the old kind, with the company's bot and others."""
+        chat = self.group(chat_id=BASIC, kind="group")
+        chat.members |= {bot.user["id"]: "member" for bot in others}
         return chat
 
     async def wake(self, chat: Chat, *slugs: str, topic: int = 0) -> None:

@@ -6,6 +6,7 @@ import logging
 import sqlite3
 import statistics
 import sys
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 import pytest
@@ -14,10 +15,11 @@ from bot.config import TelegramSettings
 from bot.connectors import telegram_updates
 from bot.connectors.telegram_account import bot_tokens
 from bot.connectors.telegram_chat import examine
+from bot.connectors.telegram_copies import Copies
 from bot.connectors.telegram_updates import SECRET_HEADER
 from bot.errors import ConfigError
 from bot.messages import ChannelKey
-from tests.connectors.telegram_stage import GROUP, stage
+from tests.connectors.telegram_stage import BASIC, GROUP, MARA_TOKEN, stage
 from tests.house import HERE
 from tests.loopback.telegram_server import TOKEN, Fault, LoopbackTelegram
 
@@ -287,3 +289,125 @@ async def test_nothing_that_people_say_and_no_token_is_logged(open_stage, caplog
         await here.still_answers()
 
     assert "canary" not in caplog.text and TOKEN not in caplog.text
+
+
+SUPERGROUP = -1_001_000_000_009
+OLD_KEY, NEW_KEY = ChannelKey("telegram", str(BASIC)), ChannelKey("telegram", str(SUPERGROUP))
+
+
+async def test_a_group_that_becomes_a_supergroup_keeps_who_is_awake_and_what_was_said(open_stage):
+    """Both chats tell of it, and every bot is told: it happens once. Numbers of messages begin anew and are no duplicates."""
+    async with open_stage() as here:
+        group = here.basic_group()
+        await here.wake(group, "mara-quill")
+        await here.house.desk.store.change_channel_settings(OLD_KEY, {"cascade": 0})
+        here.telegram.say(here.anna, group, "@troupe_bot the boat is blue")
+        await here.answered(group, 1)
+        before = await here.history(OLD_KEY)
+
+        supergroup = here.telegram.upgrade(group, SUPERGROUP)
+        here.telegram.say(here.anna, supergroup, "@troupe_bot and the oars?")
+        await here.answered(supergroup, 1)
+        here.telegram.say(here.anna, supergroup, "@troupe_bot and the sail?")
+        await here.answered(supergroup, 2)
+
+        texts = [turn.text for turn in await here.history(NEW_KEY)]
+        assert texts[:2] == [turn.text for turn in before] and len(texts) == 6
+        assert await here.history(OLD_KEY) == []
+        assert [c.slug for c in await here.house.desk.company.awake(NEW_KEY)] == ["mara-quill"]
+        assert await here.house.desk.store.channel_settings(NEW_KEY) == {"cascade": 0}
+        await here.still_answers()
+
+
+async def test_a_reply_that_meets_the_move_is_said_in_the_new_place(open_stage):
+    """The word of the move was missed: Telegram says it as it refuses the reply."""
+    async with open_stage(sessions={"settle_seconds": 0.5}) as here:
+        group = here.basic_group()
+        await here.wake(group, "mara-quill")
+        here.telegram.say(here.anna, group, "@troupe_bot are you there?")
+
+        async def stored():
+            return (await here.house.desk.store.status()).turns.get("heard")
+
+        async with asyncio.timeout(30):
+            while not await stored():  # noqa: ASYNC110  the database tells nobody
+                await asyncio.sleep(0.01)
+        supergroup = here.telegram.upgrade(group, SUPERGROUP, quietly=True)
+
+        await here.answered(supergroup, 1)
+
+        assert [turn.by_character for turn in await here.history(NEW_KEY)] == [False, True]
+        assert here.telegram.shown(group) == []
+
+
+async def test_an_operators_list_of_groups_lets_the_supergroup_in_and_says_what_to_write(open_stage, caplog):
+    async with open_stage(telegram={"chats": [BASIC]}) as here:
+        group = here.basic_group()
+        await here.wake(group, "mara-quill")
+        supergroup = here.telegram.upgrade(group, SUPERGROUP)
+        here.telegram.say(here.anna, supergroup, "@troupe_bot still with us?")
+        await here.answered(supergroup, 1)
+
+        assert f"has become the supergroup {SUPERGROUP}" in caplog.text
+
+
+async def test_several_bots_in_a_basic_group_make_one_turn_of_one_message(open_stage):
+    """Each is told under another number. The company's bot speaks there for everybody; supergroups show true faces."""
+    async with open_stage(environment={"mara-quill": MARA_TOKEN}) as here:
+        mara = here.telegram.world.bots[MARA_TOKEN]
+        here.bot.reads_all = mara.reads_all = True
+        group = here.basic_group(mara)
+        await here.wake(group, "mara-quill")
+
+        here.telegram.say(here.anna, group, "@mara_quill_bot how is the sea?")
+        await here.answered(group, 1)
+        here.telegram.say(here.anna, group, "And the lamp?")
+        await here.answered(group, 2)
+        here.bot.reads_all = False  # now the company's bot is not told
+        here.telegram.say(here.anna, group, "@mara_quill_bot and the stairs?")
+        await here.answered(group, 3)
+        await here.still_answers()
+
+        history = await here.history(OLD_KEY)
+        assert [turn.text for turn in history if not turn.by_character] == ["how is the sea?", "And the lamp?", "and the stairs?"]
+        assert len(history) == 6
+        assert {m["from"]["username"] for m in here.telegram.sent(group)} == {"troupe_bot"}
+
+
+async def test_a_copy_that_comes_after_a_restart_is_no_second_turn(open_stage):
+    """The company's bot had brought it to the last process; Mara's brings it to this one."""
+    async with open_stage(environment={"mara-quill": MARA_TOKEN}) as here:
+        mara = here.telegram.world.bots[MARA_TOKEN]
+        group = here.basic_group(mara)
+        await here.wake(group, "mara-quill")
+        here.telegram.say(here.anna, group, "@troupe_bot @mara_quill_bot still awake?", bot=here.bot)
+        await here.answered(group, 1)
+        [said] = [m for m in group.messages.values() if m["from"]["id"] == here.anna["id"]]
+        here.chat._hearing._copies = Copies()
+        here.chat._hearing._began = datetime.now(UTC) + timedelta(hours=1)
+        here.telegram._told(here.telegram.world.tell(group, "message", said, mara))
+        await here.still_answers()
+
+        assert len(await here.history(OLD_KEY)) == 2
+
+
+async def test_whoever_reads_chinese_is_helped_in_chinese(open_stage):
+    """By the language that Telegram tells; characters speak as their cards say."""
+    async with open_stage() as here:
+        mei = here.telegram.world.add_person(8, "美", language="zh-hans")
+        chat = here.telegram.world.private(mei, here.bot)
+        here.telegram.say(mei, chat, "/start")
+        [start] = await here.answered(chat, 1)
+        here.telegram.say(mei, chat, "/help")
+        _, help_ = await here.answered(chat, 2)
+        here.telegram.say(mei, chat, "/nonsense")
+        *_, unknown = await here.answered(chat, 3)
+        here.telegram.say(here.anna, here.private, "/help")
+        [english] = await here.answered(here.private, 1)
+
+        assert start.startswith("你想和谁说话") and "角色说的一切都是虚构的。" in start
+        assert "/wake: 请一位角色进来" in help_ and "直接说话" in help_ and help_.endswith("角色说的一切都是虚构的。")
+        assert unknown == "没有这个命令；/help 列出全部命令。"
+        assert "Everything characters say is made up." in english and "直接" not in english
+        offered = here.bot.commands["all_private_chats|zh"]
+        assert {"command": "help", "description": "这里能说什么、做什么"} in offered

@@ -18,12 +18,15 @@ _ENTITY_TYPES = frozenset(
 
 
 class Refused(Exception):
-    def __init__(self, status: int, description: str, *, retry_after: int | None = None, body: bytes | None = None) -> None:
+    def __init__(
+        self, status: int, description: str, *, retry_after: int | None = None, body: bytes | None = None, moved_to: int = 0
+    ) -> None:
         super().__init__(description)
-        self.status, self.description, self.retry_after, self.body = status, description, retry_after, body
+        self.status, self.description, self.retry_after, self.body, self.moved_to = status, description, retry_after, body, moved_to
 
     def envelope(self) -> dict[str, Any]:
         extra = {"parameters": {"retry_after": self.retry_after}} if self.retry_after is not None else {}
+        extra |= {"parameters": {"migrate_to_chat_id": self.moved_to}} if self.moved_to else {}
         words = f"Too Many Requests: retry after {self.retry_after}" if self.retry_after is not None else self.description
         return {"ok": False, "error_code": self.status, "description": words, **extra}
 
@@ -177,6 +180,8 @@ class Methods:
         chat = self._world.chat(given["chat_id"], bot)
         if chat is None:
             raise Refused(400, "Bad Request: chat not found")
+        if chat.moved_to:
+            raise Refused(400, "Bad Request: group chat was upgraded to a supergroup chat", moved_to=chat.moved_to)
         return chat
 
     def _writable(self, bot: Bot, given: dict[str, Any]) -> Chat:

@@ -169,6 +169,17 @@ class LoopbackTelegram:
         change = {"chat": chat.shape(), "from": by, "date": int(self.world.now()), "old_chat_member": old, "new_chat_member": new}
         self._told([bot.add({"my_chat_member": change})])
 
+    def upgrade(self, chat: Chat, new_id: int, *, quietly: bool = False) -> Chat:
+        """A group becomes a supergroup: another chat with the same people, numbered anew. Both say so, unless ``quietly``."""
+        new = self.world.add_group(new_id, chat.title)
+        new.members = dict(chat.members)
+        chat.moved_to = new_id
+        for place, content in ((chat, {"migrate_to_chat_id": new_id}), (new, {"migrate_from_chat_id": chat.id})):
+            message = self.world.message(place, None, content)
+            for bot in [b for b in self.world.bots.values() if place.members.get(b.user["id"]) and not quietly]:
+                self._told([bot.add({"message": message})])
+        return new
+
     def _told(self, updates: list[dict[str, Any]]) -> None:
         if self.spec is not None:
             for update in updates:

@@ -57,6 +57,7 @@ class Chat:
     topics: dict[int, str] = field(default_factory=dict)
     next_message_id: int = 1
     person: dict[str, Any] | None = None
+    moved_to: int = 0  # the supergroup that it has become
 
     def shape(self) -> dict[str, Any]:
         if self.person is not None:
@@ -138,8 +139,17 @@ class World:
         told = []
         for each in self._bots_of(chat):
             if bot in (None, each) and (kind not in ("message", "edited_message") or self._sees(each, chat, what)):
-                told.append(each.add({kind: copy.deepcopy(what)}))  # as it is now: it may change
+                told.append(each.add({kind: self._numbered(each, chat, copy.deepcopy(what))}))  # as it is now: it may change
         return told
+
+    def _numbered(self, bot: Bot, chat: Chat, what: dict[str, Any]) -> dict[str, Any]:
+        """In a basic group every account counts messages by itself; the first bot counts as ``chat.messages`` does."""
+        if chat.kind == GROUP:
+            ahead = 1000 * list(self.bots.values()).index(bot)
+            for message in (what, what.get("reply_to_message", {})):
+                if "message_id" in message:
+                    message["message_id"] += ahead
+        return what
 
     def _bots_of(self, chat: Chat) -> list[Bot]:
         if chat.kind == PRIVATE:
