@@ -9,7 +9,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
@@ -163,8 +163,6 @@ class _Effort:
             except PromptTooLong as error:
                 return {**stamp, "reply": "", "finished": False, "seed": seed, "tries": attempt, "wrong": str(error)}
             record = {**stamp, "reply": answer.text, "finished": answer.finished, "seed": seed, "tries": attempt, "tokens": answer.tokens}
-            if question.form is None:
-                return record
             try:
                 question.form.read(answer.text, finished=answer.finished)
             except AnswerMisshapen as error:
@@ -175,9 +173,9 @@ class _Effort:
         return {**record, "wrong": wrong}
 
     async def _ask(self, question: Question, asked: Asked, messages: Sequence[Any], seed: int) -> Answer:
-        # Labels and names repeat in a form: a penalty on repetition would push the teacher out of it.
-        kept_to = {"repeat_penalty": 1.0, "dry_multiplier": 0.0, "grammar": question.form.grammar} if question.form else {}
-        sampling = Sampling(temperature=question.temperature, max_tokens=question.tokens, seed=seed, **kept_to)  # type: ignore[arg-type]
+        sampling = Sampling(temperature=question.temperature, max_tokens=question.tokens, seed=seed, grammar=question.form.grammar)
+        if question.form.repeats:
+            sampling = replace(sampling, repeat_penalty=1.0, dry_multiplier=0.0)
         if asked.prompt is not None:
             return await self._teacher.answer(asked.prompt, sampling, question.key)
         return await self._teacher.ask(messages, sampling, question.key)

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from trainer.asking import AnswerMisshapen
 
@@ -30,6 +31,7 @@ class Value:
 class Blocks:
     """One or several blocks of labelled lines, an empty line between them."""
 
+    repeats: ClassVar[bool] = True  # its labels come again and again, so that a penalty on repetition would push a teacher out of it
     values: Sequence[Value]
     most: int = 1
 
@@ -99,6 +101,7 @@ class Talk:
     ``opened``: what ``other`` has said already; the answer begins with ``own``.
     """
 
+    repeats: ClassVar[bool] = True
     own: str
     other: str
     most: int
@@ -143,7 +146,31 @@ class Talk:
         return pairs[: self.most]
 
 
-Form = Blocks | Talk
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """A few sentences in one paragraph, and then an end: what a small model does not find by itself.
+
+    Only the grammar holds a teacher to it; a reader who refused more would refuse what a better teacher has to say.
+    """
+
+    repeats: ClassVar[bool] = False
+    sentences: int = 3
+
+    @property
+    def grammar(self) -> str:
+        more = self.sentences - 1
+        return (
+            f'root ::= sentence (" "? sentence){{0,{more}}}\n'
+            'sentence ::= [^.!?。！？\\n\\r \\t] [^.!?。！？\\n\\r]{1,240} [.!?。！？…]{1,3} ["”」]?\n'
+        )
+
+    def read(self, answer: str, *, finished: bool) -> list[str]:
+        """Never raises: the filters judge what is said."""
+        return [answer.strip()]
+
+
+Form = Blocks | Talk | Speech
+SPEECH = Speech()
 
 
 def _unquoted(text: str) -> str:

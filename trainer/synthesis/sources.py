@@ -24,7 +24,7 @@ from trainer.errors import SourceRefused
 from trainer.extract.exchanges import is_chinese
 from trainer.synthesis.about import about, phrases, wording
 from trainer.synthesis.dialogues import talked
-from trainer.synthesis.forms import Talk
+from trainer.synthesis.forms import Speech, Talk
 from trainer.synthesis.work import Asked, Done, Draft, Plain, Question, Room, is_chinese_speaker, language_of
 
 RETOLD = "retold.jsonl"
@@ -41,7 +41,7 @@ class FourSources(Plain):
         found: list[Question] = []
         for c in room.chosen:
             for way in wording(c).prose:
-                found.append(Question(f"prose/{way}/{c.slug}", partial(_prose, c, way), tokens=s.form_tokens // 2, temperature=0.5))
+                found.append(Question(f"prose/{way}/{c.slug}", partial(_prose, c, way), Speech(8), s.form_tokens // 2, 0.5))
             for n in range(s.dialogues):
                 ask = partial(_dialogue, room, c, n)
                 found.append(Question(f"dialogue/{c.slug}/{n}", ask, _talk(room, c), s.form_tokens, s.temperature))

@@ -15,7 +15,7 @@ from bot.characters.template import ChatTemplate, encode
 from bot.messages import ChatMessage, Prompt, Tokenizer
 from trainer.filters import Expected
 from trainer.instructions import Instruction
-from trainer.synthesis.forms import Form
+from trainer.synthesis.forms import SPEECH, Form
 from trainer.synthesis.settings import SynthesizeSettings
 
 Done = Mapping[str, Mapping[str, Any]]  # what was answered so far, by the question's key
@@ -36,7 +36,7 @@ class Question:
 
     key: str  # its own, and the same in every attempt
     ask: Callable[[], Asked]
-    form: Form | None = None  # None: free text
+    form: Form = SPEECH
     tokens: int = 160  # of the answer, at most
     temperature: float = 0.8
 
