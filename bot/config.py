@@ -49,14 +49,14 @@ class EngineSettings(Section):
 
     model: str = "current"
     gpu_layers: Literal["auto"] | Annotated[int, Field(ge=0)] = "auto"
-    context_tokens: int = Field(4096, ge=512)
-    cache_tokens: int = Field(16384, ge=512)
-    sequences: int = Field(64, ge=2, le=256)
-    live_replies: int = Field(16, ge=1, le=128)
+    context_tokens: int = Field(2560, ge=512)
+    live_replies: int = Field(8, ge=1, le=128)
+    parked_megabytes: int = Field(128, ge=0)
+    prefix_megabytes: int = Field(1024, ge=0)
     queue: int = Field(256, ge=1)
     threads: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     batch_tokens: int = Field(512, ge=32)
-    chunk_tokens: int = Field(128, ge=16)
+    chunk_tokens: int = Field(64, ge=16)
     cache_type: Literal["f16", "q8_0"] = "f16"
     flash_attention: Literal["auto", "on", "off"] = "auto"
     watch_seconds: Annotated[float, Field(ge=0, le=86400)] = 5
@@ -201,12 +201,12 @@ class Config(Section):
     retrieval: RetrievalSettings = RetrievalSettings()
     memory: MemorySettings = MemorySettings()
     jobs: JobSettings = JobSettings()
+    training: TrainingSettings = TrainingSettings()
     characters: CharacterSettings = CharacterSettings()
     web: WebSettings = WebSettings()
     discord: DiscordSettings = DiscordSettings()
     telegram: TelegramSettings = TelegramSettings()
     log: LogSettings = LogSettings()
-    training: TrainingSettings = TrainingSettings()
 
 
 def load_config(path: Path) -> Config:

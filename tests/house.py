@@ -57,7 +57,7 @@ def settings(data: Path, models: Path, model: str = "current", **sections: dict[
     """A configuration for a test: small cache, no waiting for bursts; ``sections`` change what a test is about."""
     # The tiny model spells nearly every letter, so a card that has 150 tokens elsewhere has a thousand here.
     usual = {
-        "engine": {"model": model, "cache_tokens": 8192},
+        "engine": {"model": model, "context_tokens": 4096, "live_replies": 4, "prefix_megabytes": 0},
         "sessions": {"settle_seconds": 0, "reply_tokens": 24, "card_tokens": 2000, "exemplar_tokens": 600},
     }
     values: dict[str, Any] = {name: {**usual.get(name, {}), **sections.get(name, {})} for name in {*usual, *sections}}

@@ -41,7 +41,8 @@ def home(tmp_path, tiny_model):
 
 def write_config(folder, *, model, port=0, extra=""):
     (folder / "config.toml").write_text(
-        f'[paths]\ncharacters = "{HERE / "characters"}"\n[engine]\nmodel = "{model}"\ncache_tokens = 8192\n'
+        f'[paths]\ncharacters = "{HERE / "characters"}"\n[engine]\nmodel = "{model}"\n'
+        "context_tokens = 4096\nlive_replies = 4\nprefix_megabytes = 0\n"
         "[sessions]\nreply_tokens = 16\ncard_tokens = 2000\nexemplar_tokens = 600\nsettle_seconds = 0\n"
         f"[web]\nport = {port}\n{extra}"
     )

@@ -53,7 +53,8 @@ def home(tmp_path):
 
 def write_config(home, engine="", sessions="", extra=""):
     (home / "config.toml").write_text(
-        f'[paths]\ncharacters = "{home / "characters"}"\n[engine]\nmodel = "{home / "chant.gguf"}"\ncache_tokens = 8192\n{engine}\n'
+        f'[paths]\ncharacters = "{home / "characters"}"\n[engine]\nmodel = "{home / "chant.gguf"}"\nprefix_megabytes = 0\n'
+        f"context_tokens = 4096\nlive_replies = 4\n{engine}\n"
         f"[sessions]\nsettle_seconds = 0\nreply_tokens = 400\nretries = 0\n{sessions}\n[web]\nport = 0\n{extra}"
     )
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import logging
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Self
+from typing import Final, Literal, Self
 
 from bot.config import EngineSettings
 from bot.engine import native
 from bot.engine.models import ModelFile, find_model
 from bot.engine.native import Context, Model
+from bot.engine.prefix_files import PrefixFiles
 from bot.engine.requests import Request
-from bot.engine.room import check_fits
+from bot.engine.room import check_fits, slot_tokens
 from bot.engine.scheduler import Scheduler, Status
 from bot.engine.threads import usable_cores
 from bot.engine.tokenizer import LlamaTokenizer
@@ -21,6 +23,8 @@ from bot.errors import EngineError, PromptTooLong
 from bot.messages import ChannelKey, Piece, Prompt, Sampling
 
 log = logging.getLogger(__name__)
+
+_CELLS_GRAIN: Final = 256  # llama.cpp rounds a stream up to so many tokens
 
 
 class LlamaEngine:
@@ -42,10 +46,13 @@ class LlamaEngine:
             ModelNotLoadable: a sentence that says what to do.
         """
         file = await asyncio.to_thread(_find_and_measure, settings, models)
-        scheduler = Scheduler(settings, lambda: _open_context(settings, file), asyncio.get_running_loop())
+        files = _prefix_files(settings, file, models)
+        scheduler = Scheduler(settings, lambda: _open_context(settings, file), files, asyncio.get_running_loop())
         model = await asyncio.wrap_future(scheduler.start())
-        context_tokens = _context_tokens(settings, model)
-        log.info("model loaded build=%s context_tokens=%d cache_tokens=%d", file.build, context_tokens, settings.cache_tokens)
+        context_tokens = slot_tokens(model, settings)
+        if context_tokens < settings.context_tokens:
+            log.warning("context is smaller than asked asked=%d trained=%d", settings.context_tokens, context_tokens)
+        log.info("model loaded build=%s context_tokens=%d live_replies=%d", file.build, context_tokens, settings.live_replies)
         return cls(scheduler, model, file, context_tokens)
 
     @property
@@ -64,6 +71,10 @@ class LlamaEngine:
     def status(self) -> Status:
         """What it is doing, as of its last step."""
         return self._scheduler.status
+
+    def forget(self, channel: ChannelKey) -> None:
+        """Keep nothing in memory of what was said in a channel; it is read again when somebody goes on there."""
+        self._scheduler.forget(channel)
 
     def position(self, channel: ChannelKey) -> int | None:
         """How many replies are made before this channel's next: 0 while it is being made, None if it waits for nothing."""
@@ -131,41 +142,55 @@ def _find_and_measure(settings: EngineSettings, models: Path) -> ModelFile:
 
 
 def _open_context(settings: EngineSettings, file: ModelFile) -> Context:
-    """One unified cache: what llama.cpp calls streams would give each of 64 conversations 256 tokens of the 16,384.
+    """One stream of the cache for each live reply, without flash attention on a CPU.
 
-    The price is that every token looks at every used cell. Tokens/s of reading / of eight replies together, of one thread's own
-    time on the starter (benchmarks/engine_defaults.py --one-thread):
+    Tokens/s of eight replies together / of reading a prompt beside them, on the starter (2 threads; 900 tokens that all share and
+    500 of their own, which a unified cache holds once and has every token look through for everybody):
 
-        cells in use        500         2,500       4,500
-        flash attention     380 / 81    297 / 74    246 / 62     what "auto" chooses on a CPU
-        without             320 / 123   129 / 82     77 / 57
-        streams, without                299 / 97    286 / 92
-        q8_0, flash         240 / 113   172 / 95
-
-    A physical batch (``n_ubatch``) smaller than the batch bought nothing.
+                            decode      read        8 replies of 250 + 250 tokens
+        flash, unified      44          369         87
+        flash, streams      46          418         92
+        no flash, unified   85          149         126
+        no flash, streams   96          316         146
     """
     model = Model(file.path, gpu_layers=_gpu_layers(settings))
+    slots = settings.live_replies
     return Context(
         model,
-        cells=settings.cache_tokens,
-        sequences=settings.sequences,
+        cells=-(-slot_tokens(model, settings) // _CELLS_GRAIN) * _CELLS_GRAIN * slots,
+        sequences=slots,
         batch_tokens=settings.batch_tokens,
-        outputs=settings.live_replies,
+        outputs=slots,
         threads=usable_cores() if settings.threads == "auto" else settings.threads,
         cache_type=settings.cache_type,
-        flash_attention=settings.flash_attention,
+        flash_attention=_flash_attention(settings),
+        unified=False,
     )
+
+
+def _flash_attention(settings: EngineSettings) -> Literal["on", "off"]:
+    """On a GPU it is faster, on a CPU it takes twice as long; llama.cpp keeps values as q8_0 only with it."""
+    if settings.flash_attention != "auto":
+        return settings.flash_attention
+    return "on" if _gpu_layers(settings) or settings.cache_type != "f16" else "off"
+
+
+def _prefix_files(settings: EngineSettings, file: ModelFile, models: Path) -> PrefixFiles | None:
+    if not settings.prefix_megabytes:
+        return None
+    known = file.path.stat()
+    identity = (
+        file.sha256 or f"{file.path} {known.st_size} {known.st_mtime_ns}",
+        settings.cache_type,
+        _flash_attention(settings),  # values lie in another order without it
+        _gpu_layers(settings),
+        settings.live_replies,  # llama.cpp writes one entry for each stream
+        importlib.metadata.version("llama-cpp-python"),
+    )
+    return PrefixFiles(models / "prefixes", identity, settings.prefix_megabytes * 1_000_000)
 
 
 def _gpu_layers(settings: EngineSettings) -> int:
     if settings.gpu_layers != "auto":
         return settings.gpu_layers
     return -1 if native.supports_gpu() else 0  # -1: all of them
-
-
-def _context_tokens(settings: EngineSettings, model: Model) -> int:
-    """What a prompt and its reply may hold: no more than the model was trained for, and than the whole cache has."""
-    limit = min(settings.context_tokens, model.context_train, settings.cache_tokens)
-    if limit < settings.context_tokens:
-        log.warning("context is smaller than asked asked=%d given=%d trained=%d", settings.context_tokens, limit, model.context_train)
-    return limit

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bot.engine.threads import wait_patiently
 from bot.errors import EngineError, ModelNotLoadable
@@ -24,6 +25,8 @@ wait_patiently()  # before the next line: it cannot be said later
 from llama_cpp import llama_cpp as lib  # noqa: E402
 
 log = logging.getLogger(__name__)
+
+State = NDArray[np.uint8]  # 1-D: a sequence of the cache in llama.cpp's own form; never changed once it is made
 
 # ------------------------------------------------------------------ llama.cpp's log
 
@@ -97,11 +100,6 @@ class Model:
         self.vocabulary = int(lib.llama_vocab_n_tokens(self.vocab))
         self._pieces: dict[int, bytes] = {}
         self._ends: dict[int, bool] = {}
-
-    @property
-    def context_train(self) -> int:
-        """The context length that the model was trained for, in tokens."""
-        return int(lib.llama_model_n_ctx_train(self.handle))
 
     @property
     def bos(self) -> int:
@@ -180,9 +178,10 @@ _CACHE_TYPES: Final = {"f16": lib.GGML_TYPE_F16, "q8_0": lib.GGML_TYPE_Q8_0}
 
 
 class Context:
-    """One KV cache of ``cells`` tokens that up to ``sequences`` sequences share, and the one batch that is filled again and again.
+    """One KV cache of ``cells`` tokens for up to ``sequences`` sequences, and the one batch that is filled again and again.
 
-    With ``unified`` a copied beginning costs no cells. Without it every sequence has ``cells / sequences`` tokens of its own.
+    With ``unified`` all share the cells, and a copied beginning costs none. Without it every sequence has ``cells / sequences``
+    tokens of its own (a stream), through which nobody else has to look.
     """
 
     def __init__(
@@ -267,6 +266,21 @@ class Context:
         """Forget everything from position ``length`` on. False where this kind of model can only forget whole sequences."""
         return bool(lib.llama_memory_seq_rm(self._memory, sequence, length, -1))
 
+    def save(self, sequence: int) -> State:
+        """What the cache holds of a sequence: 23 KB a token with the starter; 1,400 tokens take 6 ms."""
+        size = lib.llama_state_seq_get_size(self.handle, sequence)
+        state: State = np.empty(size, np.uint8)
+        written = lib.llama_state_seq_get_data(self.handle, _bytes_of(state), size, sequence)
+        assert written == size, f"llama.cpp saved {written} of {size} bytes"
+        return state
+
+    def load(self, sequence: int, state: State) -> bool:
+        """Fill ``sequence``, which is empty, with what ``save`` gave. False, and it stays empty, for a state of another kind of context."""
+        if lib.llama_state_seq_set_data(self.handle, _bytes_of(state), state.nbytes, sequence) == state.nbytes:
+            return True
+        self.trim(sequence, 0)
+        return False
+
     def length(self, sequence: int) -> int:
         """How many tokens of a sequence are in the cache."""
         return int(lib.llama_memory_seq_pos_max(self._memory, sequence)) + 1
@@ -289,6 +303,10 @@ class Context:
         lib.llama_batch_free(self._batch)
         lib.llama_free(self.handle)
         self.handle = None
+
+
+def _bytes_of(state: State) -> Any:
+    return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
 
 
 # ------------------------------------------------------------------ choosing a token

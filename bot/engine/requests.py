@@ -1,4 +1,4 @@
-"""What the scheduler works on: a request for a reply, and the reading of a prefix that several of them wait for."""
+"""What the scheduler works on: a request for a reply."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field
 
 from bot.engine.native import Chain
-from bot.engine.prefixes import CachedSequence
+from bot.engine.slots import Slot
 from bot.errors import EngineError
 from bot.messages import ChannelKey, Counters, Piece, Sampling
 
@@ -32,8 +32,8 @@ class Request:
 
     arrived: float = field(default_factory=time.monotonic)
     prompt_tokens: int = 0
-    sequence: CachedSequence | None = None  # set while live
-    prefix: PrefixReading | None = None  # what it waits for
+    prefix: tuple[int, ...] = ()  # the character's own part of the prompt
+    slot: Slot | None = None  # set while live, but for those who wait until somebody else has read their prefix
     chain: Chain | None = None  # set with the first token
     evaluated_tokens: int = 0
     first_token_seconds: float = 0.0
@@ -42,30 +42,38 @@ class Request:
 
     def __post_init__(self) -> None:
         self.prompt_tokens = len(self.tokens)
+        self.prefix = tuple(self.tokens[: self.prefix_tokens])
 
     @property
     def replying(self) -> bool:
         """The prompt has been read; each step takes one token more."""
-        return self.chain is not None and self.sequence is not None and self.remaining == 1
+        return self.chain is not None and self.slot is not None and self.remaining == 1
 
     @property
     def remaining(self) -> int:
         """How many known tokens have yet to be evaluated."""
-        return len(self.tokens) - (len(self.sequence.tokens) if self.sequence else 0)
+        return len(self.tokens) - (len(self.slot.tokens) if self.slot else 0)
+
+    @property
+    def reads_prefix(self) -> bool:
+        """It is still within what others with the same prefix need, too."""
+        return self.slot is not None and len(self.slot.tokens) < len(self.prefix)
+
+    @property
+    def next_tokens(self) -> int:
+        """The most that one step may take: a step ends where the prefix does, so that it can be saved without what follows."""
+        if self.slot is not None and self.reads_prefix:
+            return len(self.prefix) - len(self.slot.tokens)
+        return self.remaining
 
     @property
     def reply_tokens(self) -> int:
         return len(self.tokens) - self.prompt_tokens
 
     @property
-    def final_tokens(self) -> int:
-        """The most that its sequence will ever hold."""
-        return self.prompt_tokens + self.sampling.max_tokens
-
-    @property
     def key(self) -> tuple[ChannelKey | None, tuple[int, ...]]:
         """Whose conversation this continues: one character in one channel."""
-        return self.channel, tuple(self.tokens[: self.prefix_tokens])
+        return self.channel, self.prefix
 
     def counters(self) -> Counters:
         evaluated = min(self.evaluated_tokens, self.prompt_tokens)  # background work that was set aside may read again
@@ -77,24 +85,3 @@ class Request:
             first_token_seconds=self.first_token_seconds,
             total_seconds=time.monotonic() - self.arrived,
         )
-
-
-@dataclass(slots=True, eq=False)
-class PrefixReading:
-    """A character's prefix being evaluated, once for everybody who waits for it. The first of them is charged for it."""
-
-    tokens: list[int]
-    sequence: CachedSequence
-    waiting: list[Request]
-
-    @property
-    def remaining(self) -> int:
-        return len(self.tokens) - len(self.sequence.tokens)
-
-    @property
-    def arrived(self) -> float:
-        return self.waiting[0].arrived
-
-    @property
-    def background(self) -> bool:
-        return all(request.background for request in self.waiting)

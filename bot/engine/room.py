@@ -21,28 +21,36 @@ def check_fits(model: Model, settings: EngineSettings) -> None:
     """
     available = available_bytes()
     file, cache = model.path.stat().st_size, cache_bytes(model, settings)
-    needed = file + cache + _WORKING_BYTES
+    parked = settings.parked_megabytes * 1_000_000
+    needed = file + cache + parked + _WORKING_BYTES
     if available is not None and needed > available:
         raise ModelNotLoadable(
             f"{model.path.name} needs about {_gigabytes(needed)} of memory ({_gigabytes(file)} for the model, {_gigabytes(cache)} for"
-            f" {settings.cache_tokens} tokens of cache) and {_gigabytes(available)} are free;"
-            " choose a smaller model, or lower engine.cache_tokens"
+            f" the cache of {settings.live_replies} replies of {slot_tokens(model, settings)} tokens, {_gigabytes(parked)} for parked"
+            f" conversations) and {_gigabytes(available)} are free; choose a smaller model, or lower engine.live_replies,"
+            " engine.context_tokens or engine.parked_megabytes"
         )
 
 
 def cache_bytes(model: Model, settings: EngineSettings) -> int:
     """The size of the KV cache; 0 where the metadata do not tell."""
+    heads = _number(model, "attention.head_count")
+    key_heads = _number(model, "attention.head_count_kv") or heads
+    head = _number(model, "embedding_length") // heads if heads else 0
+    wide = (_number(model, "attention.key_length") or head) + (_number(model, "attention.value_length") or head)
+    cells = slot_tokens(model, settings) * settings.live_replies
+    return int(_number(model, "block_count") * cells * key_heads * wide * _CELL_BYTES[settings.cache_type])
+
+
+def slot_tokens(model: Model, settings: EngineSettings) -> int:
+    """What a prompt and its reply may hold: no more than the model was trained for."""
+    return min(settings.context_tokens, _number(model, "context_length") or settings.context_tokens)
+
+
+def _number(model: Model, key: str) -> int:
+    # Some models give a list, a number for each layer: the largest is safe.
     family = model.metadata("general.architecture") or ""
-
-    def number(key: str) -> int:
-        # Some models give a list, a number for each layer: the largest is safe.
-        return max(map(int, re.findall(r"\d+", model.metadata(f"{family}.{key}") or "")), default=0)
-
-    heads = number("attention.head_count")
-    key_heads = number("attention.head_count_kv") or heads
-    head = number("embedding_length") // heads if heads else 0
-    wide = (number("attention.key_length") or head) + (number("attention.value_length") or head)
-    return int(number("block_count") * settings.cache_tokens * key_heads * wide * _CELL_BYTES[settings.cache_type])
+    return max(map(int, re.findall(r"\d+", model.metadata(f"{family}.{key}") or "")), default=0)
 
 
 def available_bytes() -> int | None:

@@ -1,9 +1,10 @@
 """The one thread that owns model and context, and what it does in each step.
 
 A step is one ``llama_decode``: a token for every live reply, and beside them as much of the waiting prompts as the budget
-allows. So replies of many channels are made together, and a long prompt does not freeze those that run.
+allows. So replies of many channels are made together, and a long prompt does not freeze those that run. llama.cpp evaluates the
+tokens of neighbouring slots together, as many of each as all of them have; what is left of a prompt comes in a pass of its own.
 
-``submit``, ``cancel``, ``position`` and ``stop`` belong to the event loop; they never wait for a step. Everything with an
+``submit``, ``cancel``, ``forget``, ``position`` and ``stop`` belong to the event loop; they never wait for a step. Everything with an
 underscore belongs to the thread.
 """
 
@@ -14,15 +15,16 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 
 from bot.config import EngineSettings
 from bot.engine.native import Context, Model, Outcome
-from bot.engine.prefixes import CachedSequence, SequenceTable, common_length
-from bot.engine.requests import PrefixReading, Request
+from bot.engine.prefix_files import PrefixFiles
+from bot.engine.requests import Request
 from bot.engine.sampling import Samplers
+from bot.engine.slots import Shelf, Slot, SlotTable
 from bot.errors import EngineBusy, EngineError, EngineStopped
 from bot.messages import ChannelKey, FinishReason, Piece
 
@@ -35,9 +37,11 @@ class Status:
 
     live: int = 0
     waiting: int = 0
-    sequences: int = 0
-    cells_used: int = 0
+    sequences: int = 0  # conversations in the cache
+    cells_used: int = 0  # tokens of theirs
     cells: int = 0
+    parked: int = 0  # conversations and prefixes in host memory
+    parked_bytes: int = 0
     evaluated_tokens: int = 0  # of prompts, prefixes included
     reused_tokens: int = 0
     reply_tokens: int = 0
@@ -51,49 +55,52 @@ class Status:
 class Part:
     """What one reader gets of a step."""
 
-    reader: Request | PrefixReading
+    reader: Request
     count: int  # tokens
 
     @property
-    def sequence(self) -> CachedSequence:
-        assert self.reader.sequence is not None, "only what has a sequence takes part in a step"
-        return self.reader.sequence
+    def slot(self) -> Slot:
+        assert self.reader.slot is not None, "only what has a slot takes part in a step"
+        return self.reader.slot
 
     @property
     def tokens(self) -> list[int]:
-        start = len(self.sequence.tokens)
+        start = len(self.slot.tokens)
         return self.reader.tokens[start : start + self.count]
 
     @property
     def samples(self) -> bool:
         """Whether a token is to be chosen after it."""
-        return isinstance(self.reader, Request) and self.count == self.reader.remaining
+        return self.count == self.reader.remaining and self.reader.channel is not None
 
 
 class Scheduler:
     """Decodes for everybody until it is stopped.
 
-    ``open_context`` is called on the thread. ``loop`` is where the mailboxes are.
+    ``open_context`` is called on the thread; what it gives has ``settings.live_replies`` sequences. ``loop`` is where the mailboxes are.
     """
 
-    def __init__(self, settings: EngineSettings, open_context: Callable[[], Context], loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, settings: EngineSettings, open_context: Callable[[], Context], files: PrefixFiles | None, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self._settings = settings
         self._open_context = open_context
+        self._files = files
         self._loop = loop
         self._thread = threading.Thread(target=self._run_thread, name="engine", daemon=True)
         self._ready: Future[Model] = Future()
         self.status = Status()
         self.ended = asyncio.Event()  # the thread is gone, whether it was asked to or died
 
-        self._wake = threading.Condition()  # guards the next four
+        self._wake = threading.Condition()  # guards the next five
         self._inbox: list[Request] = []
+        self._forgotten: list[ChannelKey] = []
         self._in_step: list[Request] = []
         self._stopping = False
         self._stopped = False
 
         self._waiting: list[Request] = []
-        self._live: list[Request] = []  # has a sequence, or waits for a prefix
-        self._readings: dict[tuple[int, ...], PrefixReading] = {}
+        self._live: list[Request] = []  # has a slot, or will have one when its prefix has been read
         self._outbox: list[tuple[Request, Piece | EngineError]] = []
 
     # ------------------------------------------------------------------ from the event loop
@@ -125,6 +132,12 @@ class Scheduler:
                 self._context.abort()
             self._wake.notify()
 
+    def forget(self, channel: ChannelKey) -> None:
+        """Keep nothing of what was said in a channel, but for a reply that is being made there."""
+        with self._wake:
+            self._forgotten.append(channel)
+            self._wake.notify()
+
     def position(self, channel: ChannelKey) -> int | None:
         """How many replies go first before this channel's next one: 0 while it is being made, None if it waits for nothing."""
         if any(request.channel == channel for request in list(self._live)):
@@ -154,9 +167,8 @@ class Scheduler:
             return
         model = self._context.model
         self._samplers = Samplers(model)
-        self._table = SequenceTable(
-            self._context, cells=self._context.cells, sequences=self._settings.sequences, partial=model.forgets_partially
-        )
+        shelf = Shelf(self._settings.parked_megabytes * 1_000_000)
+        self._table = SlotTable(self._context, slots=self._settings.live_replies, shelf=shelf, partial=model.forgets_partially)
         self._ready.set_result(model)
         try:
             while self._work_arrived():
@@ -166,12 +178,16 @@ class Scheduler:
         finally:
             self._end_everybody()
             self._context.close()
+            if self._files is not None:
+                self._files.close()
 
     def _step(self) -> None:
         """Everything that happens between two looks at the inbox."""
         began = time.perf_counter()
         self._reap()
         self._admit()
+        self._seat_everybody()
+        self._table.gather()
         parts = self._compose()
         if parts:
             self._evaluate(parts)
@@ -181,11 +197,15 @@ class Scheduler:
     def _work_arrived(self) -> bool:
         """Wait for something to do; False when there is an end to be made."""
         with self._wake:
-            while not (self._stopping or self._inbox or self._live or self._waiting):
+            while not (self._stopping or self._inbox or self._forgotten or self._live or self._waiting):
                 self._wake.wait()
             self._waiting += self._inbox
             self._inbox.clear()
-            return not self._stopping
+            forgotten, self._forgotten = self._forgotten, []
+            going_on = not self._stopping
+        if forgotten:
+            self._table.forget(lambda key: isinstance(key, tuple) and key[0] in forgotten)
+        return going_on
 
     def _reap(self) -> None:
         """Let the cancelled go; what they have evaluated stays, to be continued."""
@@ -196,13 +216,12 @@ class Scheduler:
     # -- who is served
 
     def _admit(self) -> None:
-        """Take from the queue what can be finished in the room there is. Nobody is overtaken for being too long."""
+        """Take from the queue as many as there are slots."""
         while self._waiting:
             request = self._next_waiting()
-            if self._fits(request):
+            if len(self._live) < self._settings.live_replies:
                 self._waiting.remove(request)
                 self._live.append(request)
-                self._seat(request)
             elif request.background or not self._set_background_aside():
                 return
 
@@ -210,23 +229,6 @@ class Scheduler:
         """People before background work, then the channel that has the fewest live replies, then the first that came."""
         live = Counter(request.channel for request in self._live)
         return min(self._waiting, key=lambda r: (r.background, live[r.channel], r.arrived))
-
-    def _fits(self, request: Request) -> bool:
-        """Whether it can run to its end beside all that run, even if each of them uses every token it may."""
-        if len(self._live) >= self._settings.live_replies:
-            return False
-        if len(self._table.live) + 2 > self._table.capacity:  # its own sequence, and perhaps its prefix's
-            return bool(not self._live)
-        held = self._table.live_cells()
-        promised = sum(self._promised(other) for other in self._live) + sum(r.remaining for r in self._readings.values())
-        shared = max([self._table.overlap(request.tokens), *(common_length(r.tokens, request.tokens) for r in self._readings.values())])
-        return held + promised + request.final_tokens - shared <= self._table.cells
-
-    def _promised(self, request: Request) -> int:
-        """Cells that a live request may still take."""
-        if request.sequence is None:  # it will share the prefix that it waits for
-            return request.final_tokens - request.prefix_tokens
-        return request.final_tokens - len(request.sequence.tokens)
 
     def _set_background_aside(self) -> bool:
         """Put one piece of background work back into the queue; what it has is continued later."""
@@ -237,67 +239,70 @@ class Scheduler:
         self._waiting.append(background[-1])
         return True
 
+    def _seat_everybody(self) -> None:
+        """Give a slot to who has none, those first who continue what is in one. Who waits for a prefix needs none before it is read."""
+        for request in sorted(self._standing(), key=lambda request: self._table.resting(request.key) is None):
+            if not self._is_being_read(request.prefix):
+                self._seat(request)
+
+    def _standing(self) -> list[Request]:
+        return [request for request in self._live if request.slot is None]
+
+    def _is_being_read(self, prefix: tuple[int, ...]) -> bool:
+        return any(other.reads_prefix and other.prefix == prefix for other in self._live)
+
     def _seat(self, request: Request) -> None:
-        """Give it a sequence, or let it wait until its prefix has been read."""
-        prefix = request.tokens[: request.prefix_tokens]
-        if not prefix or self._has_read(prefix, request):
-            self._take_sequence(request)
-            return
-        key = tuple(prefix)
-        reading = self._readings.get(key)
-        if reading is None:
-            sequence = self._table.open(("prefix", key), prefix, is_prefix=True)
-            reading = self._readings[key] = PrefixReading(prefix, sequence, [])
-        reading.waiting.append(request)
-        request.prefix = reading
-        if not reading.remaining:  # some other sequence held all of it
-            self._finish_prefix(reading)
-
-    def _has_read(self, prefix: list[int], request: Request) -> bool:
-        known = self._table.find(("prefix", tuple(prefix)))
-        if known is not None:
-            return len(known.tokens) == len(prefix)
-        own = self._table.find(request.key)
-        return own is not None and not own.live and len(own.tokens) >= len(prefix) and request.channel is not None
-
-    def _take_sequence(self, request: Request) -> None:
-        request.prefix = None
-        if request.channel is None:  # only the prefix was wanted
+        prefix = list(request.prefix)
+        self._fetch(prefix)
+        if request.channel is None and _key_of(prefix) in self._table.shelf:  # only the prefix was wanted
             self._finish(request, "stop")
             return
         # The last token is always evaluated: the choice of the next one needs its scores.
-        request.sequence = self._table.open(request.key, request.tokens[:-1])
+        request.slot = self._table.open(request.key, request.tokens[:-1])
+        self._keep_prefix(request)
+
+    def _fetch(self, prefix: list[int]) -> None:
+        """Put a prefix on the shelf that an earlier process has read."""
+        if self._files is None or not prefix or self._table.overlap(prefix) == len(prefix):
+            return
+        state = self._files.load(prefix)
+        if state is not None:
+            self._table.shelf.put(_key_of(prefix), prefix, state)
+
+    def _keep_prefix(self, request: Request) -> None:
+        """A slot that holds a prefix and nothing else yet is what others, and the next process, can begin with."""
+        slot, prefix = request.slot, request.prefix
+        if slot is None or not prefix or len(slot.tokens) != len(prefix) or _key_of(prefix) in self._table.shelf:
+            return
+        state = self._table.shelve(_key_of(prefix), slot)
+        if self._files is not None:
+            self._files.save(prefix, state)
 
     def _leave(self, request: Request) -> None:
-        """It is not live any more. Its sequence stays until its room is needed."""
+        """It is not live any more. What it has evaluated stays until its slot is needed."""
         self._live.remove(request)
-        if request.sequence is not None:
-            self._table.rest(request.sequence)
-            request.sequence = None
-        reading = request.prefix
-        if reading is None:
-            return
-        request.prefix = None
-        reading.waiting.remove(request)
-        if not reading.waiting:
-            self._forget_reading(reading)
+        if request.slot is not None:
+            self._table.rest(request.slot)
+            request.slot = None
 
     # -- what a step consists of
 
     def _compose(self) -> list[Part]:
         """One token for each reply, then prompts under the budget; background work only if no person's prompt wants reading."""
-        replying = [request for request in self._live if request.replying]
-        readers: list[Request | PrefixReading] = [*self._readings.values()]
-        readers += [request for request in self._live if request.sequence and not request.replying]
-        if any(not reader.background for reader in readers):
-            replying = [request for request in replying if not request.background]
-            readers = [reader for reader in readers if not reader.background]
+        seated = [request for request in self._live if request.slot is not None]
+        awaited = {request.prefix for request in self._standing() if not request.background}
+        urgent = [request for request in seated if not request.background or (request.reads_prefix and request.prefix in awaited)]
+        if any(not request.replying for request in urgent):
+            seated = urgent
+        replying = [request for request in seated if request.replying]
+        readers = [request for request in seated if not request.replying]
         budget = self._settings.batch_tokens - len(replying)
         if replying:
             budget = min(budget, self._settings.chunk_tokens)
-        return [Part(request, 1) for request in replying] + self._share_out(readers, budget)
+        parts = [Part(request, 1) for request in replying] + self._share_out(readers, budget)
+        return sorted(parts, key=lambda part: part.slot.id)  # llama.cpp takes neighbours together if they come in order
 
-    def _share_out(self, readers: list[Request | PrefixReading], budget: int) -> list[Part]:
+    def _share_out(self, readers: list[Request], budget: int) -> list[Part]:
         """Prompts side by side in one step.
 
         The oldest has half of the budget for certain, so that it comes to its end; the shortest go first with the rest, so that a
@@ -306,17 +311,17 @@ class Scheduler:
         if not readers:
             return []
         oldest = min(readers, key=lambda reader: reader.arrived)
-        kept = min(oldest.remaining, (budget + 1) // 2)
+        kept = min(oldest.next_tokens, (budget + 1) // 2)
         left = budget - kept
         parts = []
         for reader in sorted(readers, key=lambda reader: reader.remaining):
             if reader is oldest:
                 continue
-            count = min(reader.remaining, left)
+            count = min(reader.next_tokens, left)
             left -= count
             if count:
                 parts.append(Part(reader, count))
-        return [Part(oldest, min(oldest.remaining, kept + left)), *parts]
+        return [Part(oldest, min(oldest.next_tokens, kept + left)), *parts]
 
     def _evaluate(self, parts: list[Part]) -> None:
         """Decode, and say what follows. A batch that fails is tried again part by part, so that only the guilty fail."""
@@ -326,7 +331,7 @@ class Scheduler:
                 self._advance(part, index)
             return
         for part in parts:
-            self._table.cut(part.sequence, len(part.sequence.tokens))
+            self._table.cut(part.slot, len(part.slot.tokens))
         if outcome == Outcome.ABORTED:
             return  # nobody wants it any more: the next look at the inbox finds out
         log.warning("decode failed outcome=%d parts=%d tokens=%d", outcome, len(parts), sum(part.count for part in parts))
@@ -342,18 +347,16 @@ class Scheduler:
         context.clear_batch()
         indices = []
         for part in parts:
-            position, sequence, samples = len(part.sequence.tokens), part.sequence.id, part.samples
+            position, slot, samples = len(part.slot.tokens), part.slot.id, part.samples
             for offset, token in enumerate(part.tokens, 1):
-                index = context.add(token, position, sequence, output=samples and offset == part.count)
+                index = context.add(token, position, slot, output=samples and offset == part.count)
                 position += 1
             indices.append(index)
-        if not self._table.make_room(sum(part.count for part in parts)):
-            return Outcome.NO_ROOM, indices
         with self._wake:
             if self._stopping:
                 return Outcome.ABORTED, indices
             context.resume()
-            self._in_step = [request for part in parts for request in _people(part.reader)]
+            self._in_step = [request for part in parts for request in (part.reader, *self._waiting_for(part.reader))]
         began = time.perf_counter()
         outcome = context.decode()
         self._decode_seconds += time.perf_counter() - began
@@ -365,26 +368,21 @@ class Scheduler:
 
     def _advance(self, part: Part, index: int) -> None:
         """Note what was evaluated, and go on from there."""
-        reader, tokens = part.reader, part.tokens
-        self._table.extend(part.sequence, tokens)
-        if isinstance(reader, PrefixReading):
-            reader.waiting[0].evaluated_tokens += part.count
-            if not reader.remaining:
-                self._finish_prefix(reader)
-            return
+        reader = part.reader
+        self._table.extend(part.slot, part.tokens)
         if not reader.reply_tokens:
             reader.evaluated_tokens += part.count
-        if not reader.remaining:
+        self._keep_prefix(reader)
+        if reader.remaining:
+            return
+        if reader.channel is None:
+            self._finish(reader, "stop")
+        else:
             self._say(reader, index)
 
-    def _finish_prefix(self, reading: PrefixReading) -> None:
-        self._forget_reading(reading)
-        for request in reading.waiting:
-            self._take_sequence(request)
-
-    def _forget_reading(self, reading: PrefixReading) -> None:
-        del self._readings[tuple(reading.tokens)]
-        self._table.rest(reading.sequence)
+    def _waiting_for(self, reader: Request) -> list[Request]:
+        """Who else wants what it is reading."""
+        return [request for request in self._standing() if reader.reads_prefix and request.prefix == reader.prefix]
 
     def _say(self, request: Request, index: int) -> None:
         """Choose the next token and pass on what has become readable."""
@@ -413,13 +411,12 @@ class Scheduler:
         self._replied += counters.reply_tokens
         self._leave(request)
 
-    def _fail(self, reader: Request | PrefixReading, outcome: int) -> None:
+    def _fail(self, request: Request, outcome: int) -> None:
         reason = "the cache has no room for it" if outcome == Outcome.NO_ROOM else f"llama.cpp refused it (llama_decode gave {outcome})"
-        if reader.sequence is not None:
-            self._table.cut(reader.sequence, 0)
-        for request in _people(reader):
-            self._outbox.append((request, EngineError(f"the reply could not be made: {reason}")))
-            self._leave(request)
+        if request.slot is not None:
+            self._table.cut(request.slot, 0)
+        self._outbox.append((request, EngineError(f"the reply could not be made: {reason}")))
+        self._leave(request)
 
     def _hand_over(self) -> None:
         """Wake the event loop once for all that a step has brought."""
@@ -448,9 +445,11 @@ class Scheduler:
         self.status = Status(
             live=len(self._live),
             waiting=len(self._waiting),
-            sequences=len(self._table),
+            sequences=sum(bool(slot.tokens) for slot in self._table.slots),
             cells_used=self._table.used_cells,
-            cells=self._table.cells,
+            cells=self._context.cells,
+            parked=len(self._table.shelf),
+            parked_bytes=self._table.shelf.bytes,
             evaluated_tokens=self._evaluated,
             reused_tokens=self._reused,
             reply_tokens=self._replied,
@@ -461,9 +460,8 @@ class Scheduler:
         )
 
 
-def _people(reader: Request | PrefixReading) -> list[Request]:
-    """Who wants what a reader reads."""
-    return [reader] if isinstance(reader, Request) else list(reader.waiting)
+def _key_of(prefix: Sequence[int]) -> tuple[str, tuple[int, ...]]:
+    return "prefix", tuple(prefix)
 
 
 def _deliver(outbox: list[tuple[Request, Piece | EngineError]]) -> None:

@@ -203,7 +203,9 @@ models = "{data}/gguf"
 data = "{data}"
 [engine]
 model = "{model}"
-cache_tokens = 8192
+context_tokens = 4096
+live_replies = 4
+prefix_megabytes = 0
 [sessions]
 settle_seconds = {settle}
 reply_tokens = {reply}

@@ -10,8 +10,8 @@ from pathlib import Path
 from bot.config import EngineSettings
 from bot.engine.engine import LlamaEngine
 from bot.engine.native import Context, Model
-from bot.engine.prefixes import common_length
 from bot.engine.scheduler import Status
+from bot.engine.slots import common_length
 from bot.messages import ChannelKey, Counters, Piece, Prompt, Sampling
 
 GREEDY = Sampling(temperature=0.0, repeat_penalty=1.0, dry_multiplier=0.0, max_tokens=24)
@@ -44,7 +44,7 @@ async def cost(engine: LlamaEngine, asked: Prompt, *, channel: object = "lobby",
 @asynccontextmanager
 async def engine_on(model: Path, **settings: object) -> AsyncIterator[LlamaEngine]:
     """An engine of its own for a test, small unless told otherwise."""
-    values = {"model": str(model), "context_tokens": 512, "cache_tokens": 2048, "sequences": 16, "threads": 1, **settings}
+    values = {"model": str(model), "context_tokens": 512, "prefix_megabytes": 0, "threads": 1, **settings}
     engine = await LlamaEngine.load(EngineSettings(**values), model.parent)
     try:
         yield engine
@@ -81,7 +81,7 @@ def assert_same(model: Path, asked: Prompt, got: str, alone: str) -> None:
 
 
 def _scores(model: Model, tokens: list[int]) -> list[float]:
-    context = Context(model, cells=len(tokens) + 8, sequences=1, batch_tokens=len(tokens), outputs=1, threads=1)
+    context = Context(model, cells=len(tokens) + 8, sequences=1, batch_tokens=len(tokens), outputs=1, threads=1, flash_attention="off")
     for position, token in enumerate(tokens):
         index = context.add(token, position, 0, output=position == len(tokens) - 1)
     assert context.decode() == 0

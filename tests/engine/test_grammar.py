@@ -20,7 +20,7 @@ async def said(engine, sampling):
 
 @pytest.mark.parametrize("temperature", [0.0, 1.5])
 async def test_even_random_weights_keep_to_a_form(tiny_model, tmp_path, temperature):
-    engine = await LlamaEngine.load(EngineSettings(model=str(tiny_model), context_tokens=512, cache_tokens=512), tmp_path)
+    engine = await LlamaEngine.load(EngineSettings(model=str(tiny_model), context_tokens=512, prefix_megabytes=0), tmp_path)
     try:
         for seed in range(5):
             text = await said(engine, Sampling(temperature=temperature, seed=seed, max_tokens=64, grammar=FORM))
@@ -31,7 +31,7 @@ async def test_even_random_weights_keep_to_a_form(tiny_model, tmp_path, temperat
 
 
 async def test_a_form_that_is_none_is_refused_before_anything_is_decoded(tiny_model, tmp_path):
-    engine = await LlamaEngine.load(EngineSettings(model=str(tiny_model), context_tokens=512, cache_tokens=512), tmp_path)
+    engine = await LlamaEngine.load(EngineSettings(model=str(tiny_model), context_tokens=512, prefix_megabytes=0), tmp_path)
     try:
         with pytest.raises(EngineError, match="cannot read the grammar"):
             await said(engine, Sampling(max_tokens=8, grammar="root ::= nothing-of-that-name"))

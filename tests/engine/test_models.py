@@ -79,7 +79,7 @@ async def test_a_damaged_starter_is_made_again_and_answers(folder: Path, damage)
     good = models.sha256(folder / "starter.gguf")
     damage(folder / "starter.gguf")
 
-    engine = await LlamaEngine.load(EngineSettings(cache_tokens=1024, context_tokens=512), folder)
+    engine = await LlamaEngine.load(EngineSettings(context_tokens=512), folder)
 
     assert models.sha256(folder / "starter.gguf") == good
     assert engine.build == f"starter@{good[:8]}"
@@ -193,7 +193,7 @@ async def test_a_truncated_file_that_nobody_vouches_for_is_refused(tmp_path: Pat
 
 async def test_a_model_that_does_not_fit_into_memory_is_refused_with_the_numbers(tiny_model: Path):
     """Before it is loaded: afterwards the system would end the process."""
-    settings = EngineSettings(model=str(tiny_model), cache_tokens=10**12)
+    settings = EngineSettings(model=str(tiny_model), context_tokens=4096, live_replies=128, parked_megabytes=10**9)
 
     with pytest.raises(ModelNotLoadable, match=r"needs about \d+\.\d\d GB .* and \d+\.\d\d GB are free; choose a smaller model"):
         await LlamaEngine.load(settings, tiny_model.parent)
@@ -205,7 +205,7 @@ async def test_a_model_that_does_not_fit_into_memory_is_refused_with_the_numbers
 def test_the_cache_is_as_big_as_the_metadata_say(tiny_model: Path, starter_models: Path):
     """The tiny model keeps 2 layers x 64 keys and 64 values in two bytes each; the starter 30 x (192 + 192)."""
     sizes = [
-        cache_bytes(Model(path, vocabulary_only=True), EngineSettings(cache_tokens=1024))
+        cache_bytes(Model(path, vocabulary_only=True), EngineSettings(context_tokens=512, live_replies=2))
         for path in (tiny_model, starter_models / "starter.gguf")
     ]
 

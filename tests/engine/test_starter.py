@@ -24,7 +24,7 @@ def ask(engine: LlamaEngine, question: str) -> Prompt:
 
 @pytest.fixture
 async def engine(starter_models: Path) -> AsyncIterator[LlamaEngine]:
-    engine = await LlamaEngine.load(EngineSettings(cache_tokens=4096, context_tokens=2048, threads=1), starter_models)
+    engine = await LlamaEngine.load(EngineSettings(context_tokens=2048, prefix_megabytes=0, threads=1), starter_models)
     yield engine
     await engine.close()
 
@@ -45,7 +45,7 @@ async def test_four_channels_at_once_say_what_each_would_say_alone(engine: Llama
     together = await asyncio.gather(*(say(engine, p, channel=n) for n, p in enumerate(asked)))
 
     for p, (text, _) in zip(asked, together, strict=True):
-        alone = await LlamaEngine.load(EngineSettings(cache_tokens=512, context_tokens=512, threads=1), starter_models)
+        alone = await LlamaEngine.load(EngineSettings(context_tokens=512, prefix_megabytes=0, threads=1), starter_models)
         assert_same(starter_models / "starter.gguf", p, text, (await say(alone, Prompt(p.tokens, 0, ())))[0])
         await alone.close()
     assert sum(last.counters.evaluated_tokens for _, last in together) == asked[0].prefix_tokens + sum(
@@ -54,9 +54,13 @@ async def test_four_channels_at_once_say_what_each_would_say_alone(engine: Llama
 
 
 async def test_a_seed_makes_the_same_reply_again(engine: LlamaEngine):
-    """What ``/why`` shows is enough to repeat a reply on the same cache."""
-    first, *others = [
-        (await say(engine, ask(engine, "Sing!"), Sampling(seed=seed, max_tokens=24), channel=n))[0] for n, seed in enumerate((3, 3, 4))
+    """What ``/why`` shows is enough to repeat a reply on the same cache.
+
+    The first time the question is read in one pass, later its last token alone: sums are then rounded otherwise, and the first
+    reply is not among those that are compared.
+    """
+    _, first, *others = [
+        (await say(engine, ask(engine, "Sing!"), Sampling(seed=seed, max_tokens=24), channel=n))[0] for n, seed in enumerate((1, 3, 3, 4))
     ]
 
     assert others[0] == first

@@ -16,7 +16,7 @@ from tests.engine.talk import GREEDY, prompt, say, until
 from tests.engine.tiny_model import write_tiny_model
 from tests.house import RecordingPort, open_test_house, said, settings
 
-SMALL = {"context_tokens": 512, "cache_tokens": 2048, "sequences": 16, "threads": 1}
+SMALL = {"context_tokens": 512, "prefix_megabytes": 0, "threads": 1}
 
 
 @pytest.fixture
