@@ -15,7 +15,7 @@ Requests and events in, requests and events out; who answers and what a command 
     POST /api/channels/{name}/awake             {character, awake}
     GET  /api/channels/{name}/why/{message_id}  what made a reply
     GET  /healthz
-    and what ``web_gallery`` lists
+    and what ``web_gallery`` and ``web_workshop`` list
 
 Events: ``turn`` (a person spoke), ``typing``, ``begin`` (a reply's first words), ``edit`` (``text``: the whole; ``more``: what was added),
 ``final``, ``remove``, ``again`` (a reply is about to be made anew), ``notice``, ``awake``, ``reset``, and ``resync``
@@ -46,6 +46,7 @@ from bot.connectors.web_gallery import WebGallery
 from bot.connectors.web_port import WebPort
 from bot.connectors.web_requests import Refused
 from bot.connectors.web_security import WebSecurity, read_tokens
+from bot.connectors.web_workshop import WebWorkshop
 from bot.errors import ConfigError
 from bot.messages import Channel, ChannelKey, Incoming, Turn
 
@@ -109,6 +110,7 @@ class WebChat:
                 *security.routes(files),
                 *web_api.WebApi(self._desk).routes(),
                 *WebGallery(self._desk, self._callers, files, self._settings.featured).routes(),
+                *WebWorkshop(self._desk, self._callers, files).routes(),
             ]
         )
         return app

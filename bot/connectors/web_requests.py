@@ -99,7 +99,7 @@ def _check_origin(request: web.Request) -> None:
     foreign = origin is not None and origin.partition("://")[2].lower() != request.headers.get("Host", "").lower()
     if foreign or request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
         raise Refused(403, "This was asked by another site's page, so it was not done.")
-    if request.content_type != "application/json":
+    if request.content_type not in ("application/json", "application/octet-stream"):  # a form of another site can send neither
         raise Refused(415, "Send the request's body as application/json.")
 
 
@@ -117,7 +117,7 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return refusal(404, f"{sentence[:1].upper()}{sentence[1:]}{'' if sentence.endswith(('.', '?')) else '.'}")
     except BotError as error:
         log.warning("request failed path=%s error=%s: %s", _route(request), type(error).__name__, error)
-        return refusal(503, _for_visitors(error))
+        return refusal(503, for_visitors(error))
     except web.HTTPRequestEntityTooLarge:
         return refusal(413, f"That is too much at once; at most {BODY_BYTES // 1024:,} KB can be sent. Please send a shorter message.")
     except web.HTTPException as error:
@@ -134,7 +134,7 @@ def refusal(status: int, sentence: str) -> web.Response:
     return web.json_response({"error": sentence}, status=status)
 
 
-def _for_visitors(error: BotError) -> str:
+def for_visitors(error: BotError) -> str:
     """The operator's sentence names files and settings; a visitor's says what became of what they wanted."""
     if isinstance(error, StoreBusy):
         return "The memory is busy just now, so nothing was done. Please try again in a moment."

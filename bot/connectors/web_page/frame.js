@@ -7,7 +7,7 @@ export function frame() {
   translate();
   $("language").addEventListener("click", switchLanguage);
   for (const way of document.querySelectorAll(".ways a")) {
-    if (way.pathname === location.pathname && !way.search) way.setAttribute("aria-current", "page");
+    if (way.pathname === location.pathname) way.setAttribute("aria-current", "page");
   }
 }
 
