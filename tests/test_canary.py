@@ -9,7 +9,7 @@ import pytest
 
 from bot.discreet_log import Discreet, log_to, tell_discreetly, where
 from bot.errors import BotError, ChannelGone, RateLimited
-from tests.connectors import discord_stage
+from tests.connectors import discord_stage, telegram_stage
 from tests.house import RecordingPort, open_test_house, said, settings
 from tests.loopback.openai_server import openai_server
 
@@ -98,6 +98,21 @@ async def test_neither_words_nor_token_nor_webhook_reach_the_log_on_discord(tmp_
     log = written.getvalue()
     assert secrets and not any(secret in log for secret in secrets)
     assert CANARY not in log and TOKEN not in log
+
+
+async def test_the_platforms_libraries_stay_quiet_even_where_an_operator_asks_for_everything(tmp_path, tiny_model, written):
+    """discord.py writes whole events at DEBUG; our own lines have no words at any level."""
+    logging.getLogger().setLevel(logging.DEBUG)
+    async with discord_stage.open_stage(tmp_path / "discord") as stage:
+        await stage.wake(stage.tavern, "mara-quill")
+        await stage.hear(stage.tavern, f"Mara, {CANARY}.")
+    (tmp_path / "telegram").mkdir()
+    async with telegram_stage.stage(tmp_path / "telegram", tiny_model) as here:
+        here.telegram.say(here.anna, here.private, CANARY)
+        await here.answered(here.private, 1)
+
+    lines = [line for line in written.getvalue().splitlines() if " discord." in line or " telegram" in line or " bot." in line]
+    assert lines and not [line for line in lines if CANARY in line or TOKEN in line]
 
 
 async def test_an_error_that_nobody_awaited_is_told_without_its_words(written):

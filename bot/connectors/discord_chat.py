@@ -45,11 +45,15 @@ def bot_token(settings: DiscordSettings, environment: Mapping[str, str] = os.env
 
 
 def point_library(settings: DiscordSettings) -> None:
-    """Let discord.py talk to the addresses of the settings. For the whole process: it has them as class attributes."""
+    """Let discord.py talk to the addresses of the settings. For the whole process: it has them as class attributes.
+
+    Its loggers write whole events, words and all, at DEBUG: that level is for ours alone.
+    """
     if settings.shard_ids and not settings.shard_count:
         raise ConfigError("discord.shard_ids needs discord.shard_count: say how many there are in all")
     Route.BASE = settings.api_base.rstrip("/")
     DiscordWebSocket.DEFAULT_GATEWAY = URL(settings.gateway_url)
+    logging.getLogger("discord").setLevel(max(logging.INFO, logging.getLogger().level))
 
 
 class DiscordChat:

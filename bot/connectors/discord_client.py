@@ -102,6 +102,9 @@ class DiscordClient(discord.AutoShardedClient):
         """Comes again after each new session."""
         self.greeted.set()
         log.info("discord is ready servers=%d shards=%s", len(self.guilds), self.shard_count)
+        held = [number for number, shard in self.shards.items() if not shard.is_closed()]
+        named = {guild.id for guild in self.guilds}
+        await self._heard(self.hearing.missing(named, held, self.shard_count or 1), "list of servers")
         await self._heard(self.hearing.catch_up(), "missed messages")
 
     # ------------------------------------------------------------------ messages

@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Container, Iterable
+from datetime import UTC, datetime
 from typing import Protocol
 from weakref import WeakValueDictionary
 
 import discord
 
-from bot.characters.cast import Character
 from bot.commands.admin import note_adults
 from bot.commands.desk import Desk
 from bot.config import DiscordSettings
@@ -108,16 +107,11 @@ class Hearing:
             direct=message.guild is None and len(awake) == 1,
             roles=tuple(str(r.id) for r in message.author.roles) if isinstance(message.author, discord.Member) else (),
         )
-        await self._hand_over(incoming, port, awake)
+        await self._hand_over(incoming, port)
         await self._desk.store.set_last_seen(key, incoming.message_id)
 
-    async def _hand_over(self, incoming: Incoming, port: DiscordPort, awake: Iterable[Character]) -> None:
-        """A fresh message goes to the router; one from before a long pause is only remembered."""
-        stale = timedelta(minutes=self._desk.router.stage.settings.stale_minutes)
+    async def _hand_over(self, incoming: Incoming, port: DiscordPort) -> None:
         try:
-            if datetime.now(UTC) - incoming.sent_at > stale:
-                await self._only_remember(incoming, awake)
-                return
             turn = await self._desk.router.hear(incoming)
         except CommandRefused as refusal:
             await port.notice(f"({refusal})")
@@ -131,13 +125,6 @@ class Hearing:
         if time.monotonic() - self._told_nobody.get(key, -TOLD_AGAIN_SECONDS) >= TOLD_AGAIN_SECONDS:
             self._told_nobody[key] = time.monotonic()
             await port.notice(NOBODY_HERE)
-
-    async def _only_remember(self, incoming: Incoming, awake: Iterable[Character]) -> None:
-        if await self._desk.router.gate.blocked(incoming.author, incoming.channel, incoming.roles):
-            return
-        present = {c.id for c in awake} | set(incoming.mentions)
-        kept = await self._desk.store.consented(incoming.author.id, "remember")
-        await self._desk.store.remember(incoming, sorted(present), "stale", keep_words=kept)
 
     async def keep_marks(self, channel: object) -> None:
         """Keep what Discord says of a channel: whether it is for adults. Threads have what the channel has that they are in."""
@@ -261,6 +248,19 @@ class Hearing:
         await self._desk.store.change_channel_settings(server, {LEFT_AT: datetime.now(UTC).isoformat()})
         for each in await self._desk.store.channels_read("discord", within=server):
             await self._desk.router.stop(each)
+
+    async def missing(self, named: Container[int], shards: Collection[int], shard_count: int) -> None:
+        """Servers of these shards that are stored, and that Discord does not name any more: we were removed while we were away.
+
+        ``named`` are those that it names, also where they cannot be reached just now. The note keeps its first date; it does
+        nothing by itself for ``memory.left_days``, and goes when Discord names the server again.
+        """
+        for server in await self._desk.store.scopes("discord"):
+            if not server.path.isdecimal() or (guild_id := int(server.path)) in named or (guild_id >> 22) % shard_count not in shards:
+                continue
+            if LEFT_AT not in await self._desk.store.channel_settings(server):
+                log.info("removed from a server while away server=%d", guild_id)
+                await self.left(guild_id)
 
     async def there(self, guild_id: int) -> None:
         """We are in a server: invited again, perhaps, after we had left it."""

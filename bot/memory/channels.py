@@ -61,6 +61,12 @@ class Channels(Part):
         )
         return await self._database.read(lambda c: list(c.execute(wanted.order_by(_channels.c.channel)).scalars()))
 
+    async def scopes(self, platform: str) -> list[ChannelKey]:
+        """The servers or chats of a platform of which anything is settled."""
+        wanted = select(_channels.c.channel).where(type_coerce(_channels.c.channel, Text).startswith(f"{platform}:", autoescape=True))
+        keys = await self._database.read(lambda c: list(c.execute(wanted).scalars()))
+        return [ChannelKey.parse(scope) for scope in sorted({key.scope for key in keys})]
+
     async def _of(self, channel: ChannelKey, column: str) -> Any:
         wanted = select(_channels.c[column]).where(_channels.c.channel == channel)
         return await self._database.read(lambda c: c.execute(wanted).scalar_one_or_none())

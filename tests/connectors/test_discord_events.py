@@ -129,6 +129,45 @@ async def test_leaving_a_server_is_noted_and_coming_back_clears_the_note(stage):
     await eventually(cleared, "the end of the note")
 
 
+async def test_servers_that_removed_us_while_we_were_away_are_noted_once(tmp_path):
+    """Discord names every server at its greeting, those in trouble too. The note keeps its date, and goes when we are invited again."""
+    async with LoopbackDiscord() as discord, echo_engine() as echo:
+        guild, _, _, moderator = world(discord)
+        lost, troubled = (discord.world.add_guild(name, owner=moderator) for name in ("Lost", "Troubled"))
+        config = configured(tmp_path, discord, echo)
+        servers = {g["id"]: ChannelKey("discord", g["id"]) for g in (guild, lost, troubled)}
+
+        async def noted(house):
+            return {s: await house.desk.store.channel_settings(key) for s, key in servers.items()}
+
+        async with troupe(config, discord) as (house, _chat):
+            for each in (guild, lost, troubled):
+                await house.desk.store.set_last_seen(ChannelKey("discord", f"{each['id']}/1"), "1")
+        del discord.world.guilds[lost["id"]]
+        discord.gateway.out_of_order.add(troubled["id"])
+        dates = set()
+        for _ in range(2):
+            discord.world.commands[""] = []
+            async with troupe(config, discord) as (house, _chat):
+
+                async def so(house=house):
+                    return LEFT_AT in (await noted(house))[lost["id"]]
+
+                await eventually(so, "the note")
+                now = await noted(house)
+                assert now[guild["id"]] == now[troubled["id"]] == {}
+                dates.add(now[lost["id"]][LEFT_AT])
+        assert len(dates) == 1
+
+        discord.world.guilds[lost["id"]] = lost
+        async with troupe(config, discord) as (house, _chat):
+
+            async def cleared():
+                return (await noted(house))[lost["id"]] == {}
+
+            await eventually(cleared, "the end of the note")
+
+
 @pytest.mark.parametrize("trouble", ["asked to reconnect", "connection broken", "session invalid but resumable"])
 async def test_after_a_resume_nothing_is_lost_and_nothing_answered_twice(stage, trouble):
     """What was said meanwhile comes by RESUME."""

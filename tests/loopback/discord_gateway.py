@@ -60,6 +60,7 @@ class Gateway:
         self.heartbeat_ms = 41250
         self.answer_heartbeats = True
         self.refused_connects = 0  # the next so many connections are refused
+        self.out_of_order: set[str] = set()  # servers that are named as unavailable and do not come
         self.silent = False  # connections are taken and never greeted
         self.connected = asyncio.Event()  # somebody has identified or resumed and is on the line
         self._lines: set[Line] = set()
@@ -164,7 +165,7 @@ class Gateway:
                 "application": {"id": self._world.application_id, "flags": self._world.application()["flags"]},
             },
         )
-        for guild_id in guilds:
+        for guild_id in [g for g in guilds if g not in self.out_of_order]:
             await self._tell(session, "GUILD_CREATE", self._world.guild_document(guild_id, [self._world.bot]))
         self.identified += 1
         self.connected.set()
