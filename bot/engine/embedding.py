@@ -31,7 +31,7 @@ class LlamaEmbedder:
         self._model = Model(path)
         params = lib.llama_context_default_params()
         params.embeddings = True
-        params.n_ctx = params.n_batch = params.n_ubatch = min(CONTEXT_TOKENS, self._model.context_train)
+        params.n_ctx = params.n_batch = params.n_ubatch = min(CONTEXT_TOKENS, int(lib.llama_model_n_ctx_train(self._model.handle)))
         params.n_threads = params.n_threads_batch = usable_cores()
         params.no_perf = True
         self._handle = lib.llama_init_from_model(self._model.handle, params)
