@@ -38,7 +38,7 @@ from bot.commands import chat as chat_commands
 from bot.commands.desk import MADE_UP, Caller, Desk
 from bot.commands.why import why
 from bot.config import WebSettings
-from bot.connectors import web_api, web_requests, web_shapes
+from bot.connectors import web_api, web_api_document, web_requests, web_shapes
 from bot.connectors.web_callers import Callers
 from bot.connectors.web_events import EventHub
 from bot.connectors.web_files import PageFiles
@@ -109,6 +109,7 @@ class WebChat:
                 *self._routes(files),
                 *security.routes(files),
                 *web_api.WebApi(self._desk).routes(),
+                *web_api_document.routes(),
                 *WebGallery(self._desk, self._callers, files, self._settings.featured).routes(),
                 *WebWorkshop(self._desk, self._callers, files).routes(),
             ]
