@@ -178,5 +178,6 @@ async def _engine(settings: TeacherSettings) -> LlamaEngine | RemoteEngine:
         model=str(bundled()) if settings.teacher == STARTER else settings.teacher,
         context_tokens=settings.context_tokens,
         live_replies=min(settings.concurrent, 8),  # each takes a whole context of the cache
+        prefix_megabytes=0,  # what its questions begin with is of use to nobody else
     )
     return await LlamaEngine.load(embedded, settings.models)
