@@ -56,7 +56,7 @@ async def open_house(config: Config) -> AsyncIterator[House]:
             stage = Stage(config.sessions, config.retrieval, store, engine, renderers, Exemplars())
             router = Router(stage, company)
             try:
-                yield House(config, Desk(company, router, store, engine, config.paths.models), stage)
+                yield House(config, Desk(company, router, store, engine, config.paths.models, config.paths.data), stage)
             finally:
                 await router.close()
         finally:

@@ -22,6 +22,7 @@ class Desk:
     store: Store
     engine: Engine
     models: Path  # the folder of models
+    data: Path  # the folder where Troupe writes
 
     @property
     def renderer(self) -> PromptRenderer:

@@ -22,6 +22,7 @@ from bot.memory.channels import Channels
 from bot.memory.database import Database, sqlite_path
 from bot.memory.deliveries import Deliveries, Delivery
 from bot.memory.facts import Fact, Facts, Recap
+from bot.memory.figures import BuildStanding, ConsentCount, Figures
 from bot.memory.forgetting import Forgetting, forget_in_copy
 from bot.memory.lessons import Lesson, Lessons, Receipt, Take
 from bot.memory.moving import Moving
@@ -38,8 +39,10 @@ from bot.memory.upgrade import bring_up_to_date
 __all__ = [
     "Block",
     "BlockKind",
+    "BuildStanding",
     "CharacterRecord",
     "Consent",
+    "ConsentCount",
     "ConsentKind",
     "Delivery",
     "Fact",
@@ -76,7 +79,21 @@ class StoreStatus:
 
 
 class Store(
-    Turns, Deliveries, Channels, People, Registry, Facts, Ratings, Signals, Lessons, Standings, Blocks, Forgetting, Retention, Moving
+    Turns,
+    Deliveries,
+    Channels,
+    People,
+    Registry,
+    Facts,
+    Ratings,
+    Signals,
+    Lessons,
+    Standings,
+    Figures,
+    Blocks,
+    Forgetting,
+    Retention,
+    Moving,
 ):
     """Use ``await Store.open(...)``, and ``close`` at the end."""
 

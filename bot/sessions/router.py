@@ -81,6 +81,15 @@ class _Again:
     resumed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class LiveChannel:
+    """A channel that has a task at this moment."""
+
+    key: ChannelKey
+    busy: bool
+    waiting: int  # messages in its inbox
+
+
 class Router:
     """The door to all conversations. Everything here runs on one event loop."""
 
@@ -238,6 +247,11 @@ class Router:
         for conversation in self._conversations.values():
             conversation.forget()
         await self.recaps.drop()
+
+    @property
+    def live(self) -> list[LiveChannel]:
+        """Where somebody talked lately."""
+        return [LiveChannel(key, c.busy, len(c.inbox)) for key, c in self._conversations.items()]
 
     def speaking(self, channel: ChannelKey) -> bool:
         """Whether a reply is being made here, or waits to be."""
