@@ -91,7 +91,13 @@ class SessionSettings(Section):
 
 
 class RetrievalSettings(Section):
+    """What a character is reminded of for each turn."""
+
+    mode: Literal["lines", "scenes"] = "lines"
     exemplars: int = Field(3, ge=0)
+    scene_tokens: int = Field(1500, ge=0)
+    search: Literal["bm25", "embeddings", "fused"] = "bm25"
+    embedder: str = ""
 
 
 class MemorySettings(Section):

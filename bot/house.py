@@ -17,14 +17,18 @@ from bot.characters.cast import Cast
 from bot.characters.prompt import Layout, Renderers
 from bot.commands.desk import Desk
 from bot.config import Config
+from bot.engine.embedding import LlamaEmbedder
 from bot.engine.swap import SwappingEngine
 from bot.errors import ConfigError
 from bot.memory.store import Store
 from bot.messages import Engine
 from bot.retrieval.exemplars import Exemplars
+from bot.retrieval.scenes import Scenes
 from bot.sessions.company import Company
 from bot.sessions.router import Router
 from bot.sessions.session import Stage
+
+MOST_SCENE_LINES = 200  # that a prompt may show; their tokens are what is limited
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +54,11 @@ async def open_house(config: Config) -> AsyncIterator[House]:
     try:
         company = Company(cast, store, config.characters, config.paths.data / "portraits")
         await company.refresh()
+        embedder = await _embedder(config)
         engine = await open_engine(config)
         try:
-            renderers = Renderers(Layout(retrieved=config.retrieval.exemplars))
-            stage = Stage(config.sessions, config.retrieval, store, engine, renderers, Exemplars())
+            renderers = Renderers(Layout(retrieved=_retrieved(config)))
+            stage = Stage(config.sessions, config.retrieval, store, engine, renderers, Exemplars(), Scenes(embedder))
             router = Router(stage, company)
             try:
                 yield House(config, Desk(company, router, store, engine, config.paths.models, config.paths.data), stage)
@@ -61,8 +66,31 @@ async def open_house(config: Config) -> AsyncIterator[House]:
                 await router.close()
         finally:
             await engine.close()
+            if embedder is not None:
+                await asyncio.to_thread(embedder.close)
     finally:
         await store.close()
+
+
+def _retrieved(config: Config) -> int:
+    """How many lines a prompt may show for one turn; scenes are measured in tokens alone."""
+    return config.retrieval.exemplars if config.retrieval.mode == "lines" else MOST_SCENE_LINES
+
+
+async def _embedder(config: Config) -> LlamaEmbedder | None:
+    """The encoder, where scenes are found by meaning.
+
+    Raises:
+        ConfigError, ModelNotLoadable: it is not named, or is none.
+    """
+    wanted = config.retrieval
+    if wanted.mode != "scenes" or wanted.search == "bm25":
+        return None
+    if not wanted.embedder:
+        raise ConfigError(
+            f"retrieval.search is {wanted.search!r} and needs retrieval.embedder: name an encoder as a GGUF file, or use bm25"
+        )
+    return await asyncio.to_thread(lambda: LlamaEmbedder(Path(wanted.embedder).expanduser()))
 
 
 async def open_engine(config: Config) -> Engine:

@@ -19,6 +19,7 @@ from bot.errors import ConnectorError, EngineError, EngineStopped, StoreError
 from bot.memory.store import Delivery, Store
 from bot.messages import NO_WISHES, Channel, ChannelKey, Engine, Findable, Piece, Reply, Sampling, Stamp, Turn, Wishes
 from bot.retrieval.exemplars import Exemplars
+from bot.retrieval.scenes import FoundScene, Scenes, within
 from bot.sessions.casting import names_of
 from bot.sessions.honesty import asks_sincerely, honest_line
 from bot.sessions.recall import NOTHING_IN_MIND, InMind, Recall
@@ -31,6 +32,9 @@ log = logging.getLogger(__name__)
 SEED_LIMIT = 2**31
 LOOKED_BACK = 3  # turns whose text decides which exemplars and lore come up
 GO_ON = "(Please go on.)"
+SCENES = 19  # of the nearest, from which the budget takes; as many as ChatHaruhi looks at
+LINE_OVERHEAD_TOKENS = 12  # a speaker's name in front, generously
+SAID_TOKENS = 400  # of the conversation that scenes must leave room for
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,7 @@ class Stage:
     engine: Engine
     renderers: Renderers
     exemplars: Exemplars
+    scenes: Scenes
 
     @property
     def renderer(self) -> PromptRenderer:
@@ -66,7 +71,7 @@ class Stage:
             reply=s.reply_tokens,
             card=s.card_tokens,
             fixed=s.exemplar_tokens,
-            retrieved=s.retrieved_tokens,
+            retrieved=s.retrieved_tokens if self.retrieval.mode == "lines" else self.retrieval.scene_tokens,
             memory=s.memory_tokens,
             lore=s.lore_tokens,
         )
@@ -347,18 +352,11 @@ async def compose(stage: Stage, character: Character, moment: Moment) -> Prepare
     Raises:
         PromptTooLong, CardError
     """
-    found = await stage.exemplars.search(
-        character.id,
-        character.revision,
-        character.lines,
-        moment.asked,
-        stage.retrieval.exemplars,
-        without=stage.renderer.fixed_ids(character),
-    )
+    found = await (_scenes if stage.retrieval.mode == "scenes" else _lines)(stage, character, moment)
     entries, mind = _lore(stage, character, moment.spoken), moment.mind
     scene = Scene(
         spoken=moment.spoken,
-        exemplars=[character.lines[hit.position] for hit in found],
+        exemplars=[character.lines[position] for position in found],
         lore=[entry.text for entry in entries],
         place=moment.place,
         memories=[memory.text for memory in mind.always],
@@ -368,6 +366,44 @@ async def compose(stage: Stage, character: Character, moment: Moment) -> Prepare
     rendered = await asyncio.to_thread(stage.renderer.render, character, scene, stage.budget)
     shown = (*mind.always[: rendered.memories], *mind.recalled[: rendered.recalled])
     return Prepared(rendered, tuple(entry.id for entry in entries), tuple(memory.id for memory in shown))
+
+
+async def _lines(stage: Stage, character: Character, moment: Moment) -> list[int]:
+    """Positions of the character's lines that fit this turn, the best first."""
+    hits = await stage.exemplars.search(
+        character.id,
+        character.revision,
+        character.lines,
+        moment.asked,
+        stage.retrieval.exemplars,
+        without=stage.renderer.fixed_ids(character),
+    )
+    return [hit.position for hit in hits]
+
+
+async def _scenes(stage: Stage, character: Character, moment: Moment) -> list[int]:
+    """Positions of the lines of whole scenes, the nearest scene first, as many as there is room for."""
+    renderer, budget = stage.renderer, stage.budget
+    found = await stage.scenes.search(
+        character.id,
+        character.revision,
+        character.lines,
+        moment.asked,
+        SCENES,
+        how=stage.retrieval.search,
+        without=renderer.fixed_ids(character),
+    )
+
+    def size(scene: FoundScene) -> int:
+        lines = [character.lines[position] for position in scene.positions]
+        return sum(renderer.count(f"{line.said}\n{character.name}: {line.reply}") + LINE_OVERHEAD_TOKENS for line in lines)
+
+    def kept() -> list[int]:
+        taken = len(renderer.prefix(character, budget)) + budget.reply + budget.memory + budget.lore + SAID_TOKENS
+        room = min(stage.retrieval.scene_tokens, budget.context - taken)
+        return [position for scene in within(found, size, room) for position in scene.positions]
+
+    return await asyncio.to_thread(kept)
 
 
 def _lore(stage: Stage, character: Character, spoken: Sequence[Spoken]) -> tuple[Lore, ...]:
