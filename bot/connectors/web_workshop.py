@@ -18,7 +18,6 @@ Who may do so is decided in ``bot.commands.registering``. Files come as ``applic
 from __future__ import annotations
 
 import base64
-import binascii
 import json
 from contextlib import aclosing
 from dataclasses import asdict
@@ -178,5 +177,5 @@ def _saved(saved: Registered, status: int = 200) -> web.Response:
 def _decoded(picture: str) -> bytes:
     try:
         return base64.b64decode(picture, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:  # not only binascii.Error: a letter outside ASCII is none
         raise Refused(400, "The portrait is not base64.") from error
