@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast, get_args
 
-from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, ScalarSelect, and_, delete, exists, func, or_, select, update
 
 from bot.errors import StoreError
 from bot.memory import people, schema
@@ -184,13 +184,13 @@ class Turns(Part):
         False: no such turn, or one whose words are not kept (they were erased, or their author wants it so).
         """
         here = and_(_turns.c.channel == channel, _turns.c.message_id == message_id, _turns.c.text != "")
-        statement = update(_turns).where(here).values(text=text, edited_at=self._now())
-        return await self._database.write(lambda c: c.execute(statement).rowcount > 0)
+        statement = update(_turns).where(here).values(text=text, edited_at=self._now()).returning(_turns.c.id)
+        return await self._database.write(lambda c: bool(_untell(c, c.execute(statement).scalars())))
 
     async def hide_turns(self, turn_ids: Iterable[int], *, hidden: bool = True) -> int:
         """Leave turns out of every history, or bring them back. Returns how many there were."""
-        statement = update(_turns).where(_turns.c.id.in_(list(turn_ids))).values(hidden=hidden)
-        return await self._database.write(lambda c: c.execute(statement).rowcount)
+        statement = update(_turns).where(_turns.c.id.in_(list(turn_ids))).values(hidden=hidden).returning(_turns.c.id)
+        return await self._database.write(lambda c: len(_untell(c, c.execute(statement).scalars())))
 
     async def erase_turns(self, channel: ChannelKey, message_ids: Iterable[str]) -> int:
         """Messages were deleted on the platform: their words go for good, in every take of a reply too. Returns how many.
@@ -204,7 +204,7 @@ class Turns(Part):
             ids = list(connection.execute(select(_turns.c.id).where(here)).scalars())
             connection.execute(update(_turns).where(_turns.c.id.in_(ids)).values(text="", hidden=True))
             connection.execute(update(replies).where(replies.c.turn_id.in_(ids)).values(text=""))
-            return len(ids)
+            return len(_untell(connection, ids))
 
         return await self._database.write(work)
 
@@ -222,6 +222,14 @@ class Turns(Part):
             )
 
         await self._database.write(work)
+
+
+def _untell(connection: Connection, turn_ids: Iterable[int]) -> list[int]:
+    """Recaps that may tell of these turns as they were go; they are made anew of what is there now. Gives the ids back."""
+    ids, recaps = list(turn_ids), schema.recaps
+    covers = select(_turns.c.id).where(_turns.c.id.in_(ids), _turns.c.channel == recaps.c.channel, _turns.c.id <= recaps.c.up_to_turn)
+    connection.execute(delete(recaps).where(covers.exists()))
+    return ids
 
 
 def note_presence(connection: Connection, turn_id: int, present: Iterable[str]) -> None:

@@ -1,7 +1,7 @@
 """The long past told in short: what a character should still know when the turns themselves no longer fit its prompt.
 
-Made by the same model, behind people's turns and never while a reply waits for it. A recap that fails is tried again
-later; nothing is lost by it, because the turns stay where they are.
+Made by the same model, behind people's turns and never while a reply waits for it; where the model invents, people's own
+sentences take its place. A recap that fails is tried again later; nothing is lost by it, because the turns stay where they are.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from bot.characters.template import ChatTemplate, encode
 from bot.errors import BotError
 from bot.memory.store import Recap
 from bot.messages import ChannelKey, ChatMessage, Engine, Prompt, Sampling, Turn
+from bot.sessions.recap_words import holds, quoted
 from bot.sessions.session import Stage
 
 log = logging.getLogger(__name__)
@@ -95,11 +96,15 @@ class Recaps:
         with self._stage.held() as stage:
             prompt = await asyncio.to_thread(_prompt, stage.engine, _most(stage), character, before, fresh)
             text = " ".join((await _made(stage, prompt, channel)).split())
-        if len(text) < SHORTEST:
-            log.info("recap discarded channel=%s character=%s characters=%d", channel, character.id, len(text))
+            so_far = before.text if before is not None else ""
+            told = len(text) >= SHORTEST and holds(text, fresh, so_far, {t.author_name for t in fresh if not t.by_character})
+            if not told:  # what the model says of it is not what happened: people's own words, then
+                text = await asyncio.to_thread(quoted, fresh, so_far, lambda words: stage.renderer.count(words) <= _most(stage))
+        if not text:
+            log.info("nothing worth a recap channel=%s character=%s turns=%d", channel, character.id, len(fresh))
             return
         await store.put_recap(channel, character.id, fresh[-1].id, text)
-        log.info("recap made channel=%s character=%s turns=%d", channel, character.id, len(fresh))
+        log.info("recap made channel=%s character=%s turns=%d told=%s", channel, character.id, len(fresh), told)
 
 
 async def _made(stage: Stage, prompt: Prompt, channel: ChannelKey) -> str:

@@ -85,3 +85,22 @@ async def test_a_recap_that_fails_is_tried_again_and_the_turns_are_still_there(h
     assert await considered(house) is None
     assert len(await house.desk.store.history(ROOM, "house/ada", limit=100)) == 30
     assert not any(record.levelname == "ERROR" for record in caplog.records)
+
+
+async def test_what_is_edited_hidden_or_deleted_is_in_no_recap_any_more(house):
+    """A recap keeps people's words, so it goes with them, and is made anew of what is there."""
+    await tell(house, 30)
+    first = await considered(house)
+    assert "happened at the quay" in first.text
+    store, turns = house.desk.store, await house.desk.store.history(ROOM, "house/ada", limit=100)
+
+    await store.edit_turn(ROOM, turns[-1].message_id, "The newest is in no recap yet.")
+    assert await store.recap(ROOM, "house/ada") == first
+    for change in (
+        store.edit_turn(ROOM, turns[3].message_id, "Something else happened on Friday."),
+        store.hide_turns([turns[4].id]),
+        store.erase_turns(ROOM, [turns[5].message_id]),
+    ):
+        await change
+        assert await store.recap(ROOM, "house/ada") is None
+        assert await considered(house) is not None
