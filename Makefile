@@ -1,7 +1,7 @@
 # Each line is a command that a person could type; the environment is in .venv.
 PYTHON ?= python3
 
-.PHONY: run test lint lock train-cast
+.PHONY: run test lint bench lock train-cast
 
 run:
 	$(PYTHON) dev/install.py run
@@ -16,6 +16,11 @@ lint:
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+# How fast replies are made here, against one Llama object behind a lock; about fifteen minutes on two cores.
+bench:
+	$(PYTHON) dev/install.py run
+	.venv/bin/troupe bench --serial
 
 # The shipped company's adapter again, after its characters or the bundled model have changed. Stopped, it goes on where it was.
 train-cast:

@@ -65,6 +65,14 @@ def _run(options: argparse.Namespace, config: Config) -> None:
     asyncio.run(serve(config, lambda line: print(line, flush=True)))
 
 
+def _bench(options: argparse.Namespace, config: Config) -> None:
+    from bot.bench.command import Wanted, bench  # what it measures with is of use to nobody else
+
+    names = ("channels", "turns", "characters", "reply_tokens", "rounds", "cast", "serial", "json", "plot")
+    wanted = Wanted(**{name: getattr(options, name) for name in names}, against=tuple(options.against))
+    asyncio.run(bench(config, wanted, Console()))
+
+
 def _jobs(options: argparse.Namespace, config: Config) -> None:
     Console().print(asyncio.run(data_desk.jobs_table(config)))
 
@@ -317,6 +325,20 @@ def _parser() -> argparse.ArgumentParser:
     use = command(served, "use", _models_use, "serve another model", "troupe models use starter")
     use.add_argument("name", metavar="NAME")
     command(served, "rollback", _models_rollback, "serve the one before again", "troupe models rollback")
+
+    measured = command(commands, "bench", _bench, "how fast replies are made here", "troupe bench --serial --json figures.json")
+    measured.add_argument("--channels", type=int, default=8, metavar="N", help="that talk at the same time (default: 8)")
+    measured.add_argument("--turns", type=int, default=3, metavar="N", help="of each channel (default: 3)")
+    measured.add_argument("--characters", type=int, default=4, metavar="N", help="that the channels talk with (default: 4)")
+    measured.add_argument("--reply-tokens", type=int, default=48, metavar="N", help="of each reply (default: 48)")
+    measured.add_argument("--rounds", type=int, default=5, metavar="N", help="in which the contestants take turns (default: 5)")
+    measured.add_argument("--cast", action="store_true", help="real prompts of the shipped characters instead of plain text")
+    measured.add_argument("--serial", action="store_true", help="compare with one Llama object behind a lock")
+    measured.add_argument(
+        "--against", action="append", default=[], metavar="URL", help="compare with a server's /completions; may be given again"
+    )
+    measured.add_argument("--json", type=Path, metavar="FILE", help="write every figure to a file")
+    measured.add_argument("--plot", type=Path, metavar="FILE", help="draw an SVG picture")
 
     command(commands, "jobs", _jobs, "what is done by itself, and when", "troupe jobs")
     data = group("data", "what is stored: copies of it, and what belongs to one person")

@@ -15,6 +15,7 @@ HEIGHT = {
     "commands": 5,
     "jobs": 5,
     "sessions": 4,
+    "bench": 4,
     "memory": 3,
     "retrieval": 3,
     "engine": 3,

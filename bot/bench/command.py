@@ -1,0 +1,126 @@
+"""``troupe bench``: opens who is measured, shows how far it is, prints and writes the figures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress
+
+from bot.bench import report
+from bot.bench.contestants import Contestant, Serial, Server, Troupe
+from bot.bench.run import Prefixes, Row, measure, steps
+from bot.bench.work import CastWork, TextWork, Work
+from bot.characters.cast import Cast
+from bot.characters.prompt import Budget, Layout, PromptRenderer
+from bot.config import Config
+from bot.engine.engine import LlamaEngine
+from bot.engine.models import find_model
+from bot.engine.threads import usable_cores
+from bot.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the command line asks for."""
+
+    channels: int = 8
+    turns: int = 3
+    characters: int = 4
+    reply_tokens: int = 48
+    rounds: int = 5
+    cast: bool = False  # the shipped cards instead of plain text
+    serial: bool = False
+    against: tuple[str, ...] = ()
+    json: Path | None = None
+    plot: Path | None = None
+
+
+async def bench(config: Config, wanted: Wanted, console: Console) -> None:
+    """Measure, and say what came of it.
+
+    Raises:
+        ConfigError, EngineError: in a sentence that says what to do.
+    """
+    if min(wanted.channels, wanted.turns, wanted.characters, wanted.rounds) < 1 or wanted.reply_tokens < 2:
+        raise ConfigError("bench: channels, turns, characters and rounds are at least 1, reply tokens at least 2")
+    settings = config.engine.model_copy(
+        # Nothing is found on disk that an earlier run has left: cold means cold.
+        update={"live_replies": max(config.engine.live_replies, wanted.channels), "prefix_megabytes": 0}
+    )
+    threads = usable_cores() if settings.threads == "auto" else settings.threads
+    file = await asyncio.to_thread(find_model, settings.model, config.paths.models)
+    engine = await LlamaEngine.load(settings, config.paths.models)
+    work, kinds = await asyncio.to_thread(_work, config, wanted, engine)
+    rows: list[Row] = []
+    async with _contestants(engine, wanted, file.path, threads) as contestants:
+        with Progress(console=Console(stderr=True)) as progress:
+            bar = progress.add_task(f"{wanted.channels} channels", total=steps(contestants, wanted.rounds, kinds))
+            figures = measure(work, contestants, rounds=wanted.rounds, turns=wanted.turns, reply_tokens=wanted.reply_tokens, prefixes=kinds)
+            async for found in figures:
+                rows += found
+                progress.advance(bar)
+        status = engine.status
+    outside = 1 - (status.decode_seconds + status.sampling_seconds) / status.step_seconds
+    _tell(rows, console, engine.build, outside)
+    model = {"build": engine.build, "bytes": file.path.stat().st_size, "context_tokens": engine.context_tokens}
+    if wanted.json is not None:
+        about = {"machine": report.machine(threads), "model": model, "outside_decode_and_sampling": outside, "ratios": report.ratios(rows)}
+        _write(wanted.json, report.as_json(rows, **about))
+    if wanted.plot is not None:
+        _write(wanted.plot, report.svg(rows))
+
+
+def _work(config: Config, wanted: Wanted, engine: LlamaEngine) -> tuple[Work, Sequence[Prefixes]]:
+    if not wanted.cast:
+        return TextWork(lambda text: engine.tokenizer.encode(text, special=False), wanted.channels, wanted.characters), ("cold", "warm")
+    cast = Cast.load(config.paths.characters, config.characters)
+    sessions = config.sessions
+    budget = Budget(
+        context=engine.context_tokens,
+        reply=wanted.reply_tokens,
+        card=sessions.card_tokens,
+        fixed=sessions.exemplar_tokens,
+        retrieved=sessions.retrieved_tokens,
+    )
+    renderer = PromptRenderer(engine.tokenizer, Layout(retrieved=config.retrieval.exemplars))
+    company = cast.house[: wanted.characters]
+    # The same cards in every round: they can be new to nobody but in the first.
+    return CastWork(renderer, company, budget, wanted.channels, config.retrieval.exemplars), ("warm",)
+
+
+@asynccontextmanager
+async def _contestants(engine: LlamaEngine, wanted: Wanted, model: Path, threads: int) -> AsyncIterator[list[Contestant]]:
+    async with AsyncExitStack() as opened:
+        contestants: list[Contestant] = [Troupe(engine)]
+        opened.push_async_callback(engine.close)
+        if wanted.serial:
+            contestants.append(await Serial.open(model, threads, engine.context_tokens))
+        contestants += [Server(url) for url in wanted.against]
+        for contestant in contestants[1:]:
+            opened.push_async_callback(contestant.close)
+        yield contestants
+
+
+def _tell(rows: Sequence[Row], console: Console, build: str, outside: float) -> None:
+    console.print(report.table(rows))
+    warm_ups = {row.engine: row.warm_up_seconds for row in rows if row.prefixes == "warm"}
+    if warm_ups:
+        console.print(
+            "Reading the characters beforehand took " + ", ".join(f"{name} {took:.1f} s" for name, took in warm_ups.items()) + "."
+        )
+    for engine, found in report.ratios(rows).items():
+        told = ", ".join(f"{ratio:.2f} times with {prefixes} prefixes" for prefixes, ratio in found.items())
+        console.print(f"Tokens per second of a whole round, troupe against {engine}, median of the rounds: {told}.")
+    console.print(f"{build}; {outside:.1%} of troupe's steps are spent outside llama_decode and sampling.")
+
+
+def _write(path: Path, content: str) -> None:
+    try:
+        path.write_text(content, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror}); name another file") from error

@@ -1,0 +1,145 @@
+"""The figures as a table, as JSON and as an SVG picture."""
+
+from __future__ import annotations
+
+import json
+import platform
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Final
+from xml.sax.saxutils import escape
+
+from rich.table import Table
+
+from bot.bench.run import Row
+
+_COLOURS: Final = ("#3b6ea5", "#c0722b", "#5b8c5a", "#8a5a8c")
+_PANEL_WIDTH, _PANEL_HEIGHT, _MARGIN = 460, 240, 56
+
+
+def machine(threads: int) -> dict[str, object]:
+    """What it was measured on."""
+    return {"system": platform.system(), "processor": _processor(), "threads": threads, "python": platform.python_version()}
+
+
+def as_json(rows: Sequence[Row], **about: object) -> str:
+    return json.dumps({**about, "rows": [asdict(row) for row in rows]}, indent=2) + "\n"
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """Medians of the rounds.
+
+    first: seconds to a channel's first token, the median of the channels; gap: between two tokens of a reply; MB: the process's
+    peak memory; ratio: tokens/s of troupe's same turn divided by this one's, before the median.
+    """
+    shown = Table("engine", "prefixes", "turn", "tokens/s", "first s", "p95 s", "gap p95 ms", "read", "reused", "MB", "ratio")
+    for engine, prefixes, turn in _groups(rows):
+        group = [row for row in rows if (row.engine, row.prefixes, row.turn) == (engine, prefixes, turn)]
+
+        def median(value: Callable[[Row], float | None], form: str, of: Sequence[Row] = group) -> str:
+            known = [found for row in of if (found := value(row)) is not None]
+            return format(statistics.median(known), form) if known else ""
+
+        shown.add_row(
+            engine,
+            prefixes,
+            str(turn),
+            median(lambda row: row.tokens_per_second, ".0f"),
+            median(lambda row: row.first_token_median_seconds, ".2f"),
+            median(lambda row: row.first_token_p95_seconds, ".2f"),
+            median(lambda row: row.inter_token_p95_seconds * 1000, ".0f"),
+            median(lambda row: row.evaluated_tokens, ".0f"),
+            median(lambda row: row.reused_tokens, ".0f"),
+            median(lambda row: row.peak_memory_bytes and row.peak_memory_bytes / 1e6, ".0f"),
+            _faster(rows, group),
+        )
+    return shown
+
+
+def ratios(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """For every other contestant and kind of prefixes: troupe's tokens/s of a whole round by its, the median of the rounds."""
+    found: dict[str, dict[str, float]] = {}
+    for engine in dict.fromkeys(row.engine for row in rows if row.engine != "troupe"):
+        for prefixes in dict.fromkeys(row.prefixes for row in rows):
+            by_round = [
+                _whole(rows, "troupe", prefixes, number) / _whole(rows, engine, prefixes, number)
+                for number in sorted({row.round for row in rows})
+            ]
+            found.setdefault(engine, {})[prefixes] = statistics.median(by_round)
+    return found
+
+
+def _whole(rows: Sequence[Row], engine: str, prefixes: str, number: int) -> float:
+    turns = [row for row in rows if (row.engine, row.prefixes, row.round) == (engine, prefixes, number)]
+    return sum(row.tokens_per_second * row.wall_seconds for row in turns) / sum(row.wall_seconds for row in turns)
+
+
+def _faster(rows: Sequence[Row], group: Sequence[Row]) -> str:
+    ours = {(row.prefixes, row.turn, row.round): row for row in rows if row.engine == "troupe"}
+    if group[0].engine == "troupe" or not ours:
+        return ""
+    return f"{statistics.median(ours[row.prefixes, row.turn, row.round].tokens_per_second / row.tokens_per_second for row in group):.2f}"
+
+
+def _groups(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
+    return list(dict.fromkeys((row.engine, row.prefixes, row.turn) for row in rows))
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+# ------------------------------------------------------------------ the picture
+
+
+def svg(rows: Sequence[Row]) -> str:
+    """Two panels of bars: tokens per second and the median wait for the first token, by prefixes and turn."""
+    panels = (
+        _panel(rows, 0, "tokens per second", lambda row: row.tokens_per_second),
+        _panel(rows, 1, "seconds to the first token, median", lambda row: row.first_token_median_seconds),
+    )
+    engines = list(dict.fromkeys(row.engine for row in rows))
+    legend = "".join(
+        f'<rect x="{_MARGIN + 150 * n}" y="12" width="12" height="12" fill="{_COLOURS[n % len(_COLOURS)]}"/>'
+        f'<text x="{_MARGIN + 150 * n + 18}" y="23">{escape(engine)}</text>'
+        for n, engine in enumerate(engines)
+    )
+    width, height = 2 * (_PANEL_WIDTH + _MARGIN) + _MARGIN, _PANEL_HEIGHT + 2 * _MARGIN
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">'
+        f'<rect width="{width}" height="{height}" fill="white"/>{legend}{"".join(panels)}</svg>\n'
+    )
+
+
+def _panel(rows: Sequence[Row], place: int, title: str, value: Callable[[Row], float]) -> str:
+    left, top = _MARGIN + place * (_PANEL_WIDTH + _MARGIN), _MARGIN
+    engines = list(dict.fromkeys(row.engine for row in rows))
+    groups = sorted({(row.prefixes, row.turn) for row in rows})
+    bars = {
+        (engine, *group): statistics.median(found)
+        for engine in engines
+        for group in groups
+        if (found := [value(row) for row in rows if (row.engine, row.prefixes, row.turn) == (engine, *group)])
+    }
+    most = max(bars.values()) or 1.0
+    wide = _PANEL_WIDTH / len(groups)
+    thick = wide * 0.8 / len(engines)
+    drawn = [f'<text x="{left}" y="{top - 10}" font-weight="bold">{escape(title)}</text>']
+    for (engine, prefixes, turn), height in bars.items():
+        x = left + groups.index((prefixes, turn)) * wide + engines.index(engine) * thick
+        tall = height / most * (_PANEL_HEIGHT - 20)
+        y = top + _PANEL_HEIGHT - tall
+        colour = _COLOURS[engines.index(engine) % len(_COLOURS)]
+        drawn.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{thick * 0.9:.1f}" height="{tall:.1f}" fill="{colour}"/>')
+        drawn.append(f'<text x="{x + thick * 0.45:.1f}" y="{y - 4:.1f}" font-size="10" text-anchor="middle">{height:.3g}</text>')
+    for n, (prefixes, turn) in enumerate(groups):
+        drawn.append(
+            f'<text x="{left + (n + 0.4) * wide:.1f}" y="{top + _PANEL_HEIGHT + 18}" text-anchor="middle">{prefixes}, turn {turn}</text>'
+        )
+    return "".join(drawn)
