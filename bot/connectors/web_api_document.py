@@ -82,6 +82,8 @@ DESCRIBED: Final[tuple[Described, ...]] = (
     Described("GET", f"{WORKSHOP}/{{slug}}/revisions/{{number}}", "The draft of a revision", _ANY_OBJECT),
     Described("POST", f"{WORKSHOP}/{{slug}}/restore", "Bring a revision back", answers.SavedAnswer, workshop.RevisionBody),
     Described("POST", f"{WORKSHOP}/{{slug}}/delete", "Take a character out of the company", _ANY_OBJECT, answers.NothingBody),
+    Described("GET", "/api/control", "What the house is doing, for operators", _ANY_OBJECT),
+    Described("GET", "/metrics", "Numbers for Prometheus, for operators", "text/plain"),
     Described("GET", "/healthz", "Whether it is alive", answers.HealthAnswer),
 )
 
