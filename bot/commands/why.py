@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from bot.characters.lines import Exemplar
 from bot.commands.desk import Caller, Desk
-from bot.errors import CommandRefused
+from bot.commands.memory import EVERYBODY
+from bot.errors import CommandRefused, StoreError
 from bot.messages import Stamp
 
 
@@ -16,6 +17,7 @@ class Explanation:
     text: str
     stamp: Stamp
     exemplars: tuple[Exemplar, ...]  # those that still exist in the character's lines
+    memories: tuple[tuple[str, str], ...] = ()  # id and words; no words where they are somebody else's, or gone
 
     def __str__(self) -> str:
         counters = self.stamp.counters
@@ -48,4 +50,22 @@ async def why(desk: Desk, caller: Caller, message_id: str | None = None) -> Expl
         text=delivery.text,
         stamp=delivery.stamp,
         exemplars=tuple(lines[i] for i in delivery.stamp.exemplars if i in lines),
+        memories=tuple([(memory, await _words(desk, caller, memory)) for memory in delivery.stamp.memories]),
     )
+
+
+async def _words(desk: Desk, caller: Caller, memory: str) -> str:
+    """What a memory says, if the caller may read it: their own, the place's, or what was said in this channel."""
+    kind, _, number = memory.partition(":")
+    if not number.isdecimal():
+        return ""
+    if kind == "fact":
+        fact = await desk.store.fact(int(number))
+        return fact.text if fact is not None and (fact.person_id == caller.person.id or fact.person_id == EVERYBODY) else ""
+    if kind == "turn":
+        try:
+            turn = await desk.store.turn(int(number))
+        except StoreError:  # it was forgotten since
+            return ""
+        return f"{turn.author_name}: {turn.text}" if turn.channel == caller.channel else ""
+    return ""

@@ -15,11 +15,11 @@ Requests and events in, requests and events out; who answers and what a command 
     POST /api/channels/{name}/awake             {character, awake}
     GET  /api/channels/{name}/why/{message_id}  what made a reply
     GET  /healthz
-    and what ``web_gallery`` and ``web_workshop`` list
+    and what ``web_talk``, ``web_gallery`` and ``web_workshop`` list
 
 Events: ``turn`` (a person spoke), ``typing``, ``begin`` (a reply's first words), ``edit`` (``text``: the whole; ``more``: what was added),
-``final``, ``remove``, ``again`` (a reply is about to be made anew), ``notice``, ``awake``, ``reset``, and ``resync``
-when too much was missed: read the channel anew.
+``final``, ``remove``, ``again`` (a reply is about to be made anew), ``take`` (another take is shown), ``notice``, ``awake``, ``scene``,
+``reset``, and ``resync`` when too much was missed: read the channel anew.
 """
 
 from __future__ import annotations
@@ -40,15 +40,16 @@ from bot.commands.why import why
 from bot.config import WebSettings
 from bot.connectors import web_api, web_api_document, web_requests, web_shapes
 from bot.connectors.web_callers import Callers
-from bot.connectors.web_control import WebControl
 from bot.connectors.web_events import EventHub
 from bot.connectors.web_files import PageFiles
 from bot.connectors.web_gallery import WebGallery
 from bot.connectors.web_port import WebPort
 from bot.connectors.web_requests import Refused
 from bot.connectors.web_security import WebSecurity, read_tokens
+from bot.connectors.web_talk import WebTalk
 from bot.connectors.web_workshop import WebWorkshop
 from bot.errors import ConfigError
+from bot.memory.store import Beside
 from bot.messages import Channel, ChannelKey, Incoming, Turn
 
 log = logging.getLogger(__name__)
@@ -105,15 +106,13 @@ class WebChat:
         middlewares = [web_api.shape_errors, web_requests.answer_errors, guard, security.middleware]
         app = web.Application(client_max_size=web_requests.BODY_BYTES, middlewares=middlewares)
         app.on_response_prepare.append(_secure)
-        control = WebControl(self._desk, files, lambda: self._hub.listeners)
-        app.cleanup_ctx.append(control.listening)
         app.add_routes(
             [
                 *self._routes(files),
+                *WebTalk(self._desk, self._callers, self._hub).routes(),
                 *security.routes(files),
                 *web_api.WebApi(self._desk).routes(),
                 *web_api_document.routes(),
-                *control.routes(),
                 *WebGallery(self._desk, self._callers, files, self._settings.featured).routes(),
                 *WebWorkshop(self._desk, self._callers, files).routes(),
             ]
@@ -162,13 +161,16 @@ class WebChat:
         more, turns = len(turns) > HISTORY_TURNS, turns[-HISTORY_TURNS:]
         fresh_after = (await store.channel_settings(caller.channel)).get(FRESH_AFTER, 0)
         company = await self._company(caller)
+        beside = await store.beside([turn.id for turn in turns if turn.by_character], caller.person.id)
         return web.json_response(
             {
                 "channel": caller.channel.path,
                 "characters": company,
-                "turns": [self._turn(turn) for turn in turns],
+                "turns": [self._turn(turn, beside.get(turn.id)) for turn in turns],
                 "more": more,
                 "fresh_after": fresh_after,
+                "place": await store.place(caller.channel),
+                "moderates": caller.moderates,
                 "saying": saying,
                 "thinking": thinking,
                 "after": after,
@@ -273,9 +275,9 @@ class WebChat:
         present = await company_commands.characters(self._desk, caller)
         return [web_shapes.character_shape(p.character, awake=p.awake, visitor=caller.person.name) for p in present]
 
-    def _turn(self, turn: Turn) -> dict[str, Any]:
+    def _turn(self, turn: Turn, beside: Beside | None) -> dict[str, Any]:
         character = self._desk.company.by_id(turn.author_id) if turn.by_character else None
-        return web_shapes.turn_shape(turn, character.slug if character else None)
+        return web_shapes.turn_shape(turn, character.slug if character else None, beside)
 
 
 def _turn_as_heard(incoming: Incoming) -> dict[str, Any]:

@@ -177,7 +177,7 @@ async def read_body(request: web.Request, allowed: Mapping[str, type]) -> dict[s
     return {key: value for key, value in body.items() if value is not None}
 
 
-_JSON_NAMES: Mapping[type, str] = {str: "a text", bool: "true or false"}
+_JSON_NAMES: Mapping[type, str] = {str: "a text", bool: "true or false", int: "a whole number"}
 
 
 def channel_name(request: web.Request) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from bot.characters.cast import Character
 from bot.commands.why import Explanation
 from bot.connectors.web_thumbnails import version
+from bot.memory.store import Beside, Fact
 from bot.messages import Turn
 
 
@@ -36,8 +37,8 @@ def portrait_address(character: Character, side: int = 96) -> str | None:
         return None
 
 
-def turn_shape(turn: Turn, slug: str | None) -> dict[str, Any]:
-    """``slug`` is the character's; None for a person's turn."""
+def turn_shape(turn: Turn, slug: str | None, beside: Beside | None = None) -> dict[str, Any]:
+    """``slug`` is the character's; None for a person's turn. ``beside`` is what the visitor sees beside a reply."""
     return {
         "id": turn.message_id,
         "turn": turn.id,
@@ -47,6 +48,19 @@ def turn_shape(turn: Turn, slug: str | None) -> dict[str, Any]:
         "text": turn.text,
         "at": turn.sent_at.isoformat(),
         "reply_to": turn.reply_to,
+        **(asdict(beside) if beside else {}),
+    }
+
+
+def fact_shape(fact: Fact, slug: str, name: str) -> dict[str, Any]:
+    return {
+        "id": fact.id,
+        "character": slug,
+        "name": name,
+        "text": fact.text,
+        "pinned": fact.pinned,
+        "everywhere": fact.channel is None,
+        "of_place": not fact.person_id,
     }
 
 
@@ -68,5 +82,5 @@ def explanation_shape(explanation: Explanation) -> dict[str, Any]:
         "counters": asdict(stamp.counters),
         "exemplars": [{"id": e.id, "said": e.said, "reply": e.reply} for e in explanation.exemplars],
         "lore": list(stamp.lore),
-        "memories": list(stamp.memories),
+        "memories": [{"id": memory, "text": words} for memory, words in explanation.memories],
     }

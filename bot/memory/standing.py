@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, Text, distinct, func, select, type_coerce
 
@@ -31,7 +33,39 @@ class LastTalk:
     at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What stands beside a reply for one person."""
+
+    takes: int  # finished ones
+    take: int  # which of them is shown, from 0
+    rating: int | None  # that person's, of the take that is shown
+
+
 class Standings(Part):
+    async def beside(self, turn_ids: Sequence[int], person_id: str) -> dict[int, Beside]:
+        """By turn id; turns that are nobody's reply are not in it."""
+        shown = (
+            select(_replies.c.id, _replies.c.turn_id, _replies.c.chosen)
+            .where(_replies.c.turn_id.in_(list(turn_ids)), _replies.c.state.in_(("final", "recorded")), _replies.c.text != "")
+            .order_by(_replies.c.take)
+        )
+
+        def work(connection: Connection) -> dict[int, Beside]:
+            rows = connection.execute(shown).all()
+            own = (_ratings.c.person_id == person_id) & _ratings.c.reply_id.in_([row.id for row in rows])
+            rated = {row.reply_id: row.value for row in connection.execute(select(_ratings).where(own))}
+            takes: dict[int, list[Any]] = {}
+            for row in rows:
+                takes.setdefault(row.turn_id, []).append(row)
+            found = {}
+            for turn_id, of_turn in takes.items():
+                at = next((i for i, row in enumerate(of_turn) if row.chosen), len(of_turn) - 1)
+                found[turn_id] = Beside(len(of_turn), at, rated.get(of_turn[at].id))
+            return found
+
+        return await self._database.read(work)
+
     async def standings(self) -> dict[str, Standing]:
         """By character id; who was never talked to is not in it. Reads every reply: for a list, not for each turn."""
         talked = (

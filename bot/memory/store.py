@@ -32,11 +32,12 @@ from bot.memory.registry import CharacterRecord, Registry, Revision
 from bot.memory.restoring import put_back
 from bot.memory.retention import Retention
 from bot.memory.signals import Signal, SignalKind, Signals
-from bot.memory.standing import LastTalk, Standing, Standings
+from bot.memory.standing import Beside, LastTalk, Standing, Standings
 from bot.memory.turns import PendingTurn, Turns
 from bot.memory.upgrade import bring_up_to_date
 
 __all__ = [
+    "Beside",
     "Block",
     "BlockKind",
     "BuildStanding",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import pytest
 from playwright.async_api import Browser, Locator, Page, Route, async_playwright, expect
 
 from bot.config import Config
+from bot.connectors.web_files import PAGE
 from tests.connectors.web_house import LONG_REPLY, PATIENCE_SECONDS, Served, serve, web_settings
 from tests.house import LOBBY, settings
 
@@ -148,6 +151,105 @@ async def test_a_reply_is_made_again_in_its_place_continued_and_explained(chromi
         await expect(page.locator("#why-dialog")).to_be_hidden()
 
 
+async def test_takes_are_turned_rated_corrected_and_seen_on_a_second_page_and_after_a_reload(chromium: Browser, served: Served) -> None:
+    async with visit(chromium, served.url) as page, visit(chromium, served.url) as other:
+        await say(page, "Ada, hello")
+        await everybody_is_silent(page, 1)
+        await page.click(".turn.last [data-deed=again]")
+        await expect(page.locator(".turn.last .takes span")).to_have_text("2 / 2")
+        await everybody_is_silent(other, 1)
+        second = await page.locator(".turn.last .words").text_content()
+
+        await page.click(".turn.last [data-deed=before]")
+        await expect(page.locator(".turn.last .takes span")).to_have_text("1 / 2")
+        await expect(other.locator(".turn.last .takes span")).to_have_text("1 / 2")
+        await page.click(".turn.last [data-deed=up]")
+        await expect(page.locator(".turn.last [data-deed=up]")).to_have_attribute("aria-pressed", "true")
+        await page.reload()
+        await everybody_is_silent(page, 1)
+        await expect(page.locator(".turn.last [data-deed=up]")).to_have_attribute("aria-pressed", "true")
+        await expect(other.locator(".turn.last [data-deed=up]")).to_have_attribute("aria-pressed", "false")
+        await page.click(".turn.last [data-deed=after]")
+        await expect(page.locator(".turn.last .words")).to_have_text(second or "")
+
+        await page.click(".turn.last [data-deed=more]")
+        await page.get_by_role("button", name="3 of 5 stars").click()
+        await page.click(".turn.last [data-deed=more]")
+        await page.click("#more-edit")
+        await page.fill("#write-text", "The tide is <b>out</b>.")
+        await page.click("#write-dialog button[value=yes]")
+        for seen in (page, other):
+            await expect(seen.locator(".turn.last .words")).to_have_text("The tide is <b>out</b>.")
+        first = (await served.house.desk.store.takes(await _last_delivery(served)))[0]
+        assert [rating.value for rating in await served.house.desk.store.ratings(first.id)] == [5]
+
+
+async def test_a_talk_begins_again_from_a_message_and_is_taken_along(chromium: Browser, served: Served) -> None:
+    async with visit(chromium, served.url) as page, visit(chromium, served.url) as other:
+        await say(page, "Ada, hello")
+        await everybody_is_silent(page, 1)
+        await say(page, "Ada, and then?")
+        await everybody_is_silent(page, 2)
+        await page.locator("#turns .turn.character").first.hover()
+        await page.locator("#turns .turn.character [data-deed=more]").first.click()
+        await page.click("#more-dialog button[value=rewind]")
+        await page.click("#rewind-dialog button[value=yes]")
+
+        for seen in (page, other):
+            await expect(seen.locator("#turns .turn")).to_have_count(2)
+        await page.click("#talk-button")
+        async with page.expect_download() as coming:
+            await page.click("#export-md")
+        text = (await (await coming.value).path()).read_text(encoding="utf-8")
+        async with page.expect_download() as coming:
+            await page.click("#export-jsonl")
+        rows = [json.loads(line) for line in (await (await coming.value).path()).read_text(encoding="utf-8").splitlines()]
+
+        assert "**Visitor**" in text and "Ada, hello" in text and "and then" not in text
+        assert [(row["name"], row["character"]) for row in rows] == [("Visitor", False), ("Ada", True)]
+
+
+async def test_a_memory_is_pinned_changed_and_forgotten_and_the_scene_is_set(chromium: Browser, served: Served) -> None:
+    async with visit(chromium, served.url) as page, visit(chromium, served.url) as other:
+        await say(page, "Ada, I keep bees")
+        await everybody_is_silent(page, 1)
+        await page.locator("#turns .mine").hover()
+        await page.locator("#turns .mine [data-deed=more]").click()
+        await page.click("#more-remember")
+        await page.click("#write-dialog button[value=yes]")
+        await expect(page.locator("#toast")).to_have_text("Ada keeps that in mind.")
+        await page.click("#talk-button")
+        await expect(page.locator("#memories .told")).to_contain_text("Ada, I keep bees")
+        await page.get_by_role("button", name="Change: Ada, I keep bees").click()
+        await page.fill("#write-text", "Anna keeps bees.")
+        await page.click("#write-dialog button[value=yes]")
+        await expect(page.locator("#memories .told")).to_contain_text("Anna keeps bees.")
+        await page.fill("#scene", "A garden, at noon")
+        await page.click("#talk-dialog button[value=yes]")
+        await expect(other.locator("#scene-line")).to_have_text("A garden, at noon")
+
+        await say(page, "Ada, what do I keep?")
+        await everybody_is_silent(page, 2)
+        await page.click(".turn.last [data-deed=why]")
+        await expect(page.locator(".recalled li")).to_have_text("Anna keeps bees.")
+        await page.keyboard.press("Escape")
+        await page.click("#talk-button")
+        await page.get_by_role("button", name="Have it forgotten").click()
+        await expect(page.locator("#no-memories")).to_be_visible()
+
+        await other.click("#talk-button")
+        await expect(other.locator("#no-memories")).to_be_visible()  # what is told of one person is not another's to read
+
+
+async def test_the_page_speaks_chinese_to_whoever_reads_it(chromium: Browser, served: Served) -> None:
+    async with visit(chromium, served.url, locale="zh-CN") as page:
+        await expect(page.locator("#text")).to_have_attribute("placeholder", "说点什么")
+        await page.click("#talk-button")
+        await page.click("#language")
+        await expect(page.locator("#text")).to_have_attribute("placeholder", "Say something")
+        assert await page.evaluate("document.documentElement.lang") == "en"
+
+
 async def _last_delivery(served: Served) -> Any:
     return await served.house.desk.store.last_delivery(LOBBY)
 
@@ -253,7 +355,7 @@ async def test_the_keyboard_is_enough(chromium: Browser, served: Served) -> None
 
         reached = []
         await page.evaluate("document.activeElement.blur(); window.scrollTo(0, 0)")
-        for _ in range(16):
+        for _ in range(28):
             await page.keyboard.press("Tab")
             reached.append(
                 await page.evaluate(
@@ -262,7 +364,21 @@ async def test_the_keyboard_is_enough(chromium: Browser, served: Served) -> None
                 )
             )
         names = {name for name, _ in reached}
-        assert {"member", "channels-button", "reset-button", "log", "name", "text", "send", "again", "on", "why"} <= names
+        assert {
+            "member",
+            "channels-button",
+            "reset-button",
+            "log",
+            "name",
+            "text",
+            "send",
+            "again",
+            "on",
+            "up",
+            "down",
+            "why",
+            "more",
+        } <= names
         assert all(visible for name, visible in reached if name), reached
 
 
@@ -316,6 +432,24 @@ async def test_starting_afresh_asks_first_and_keeps_the_past_in_reach(chromium: 
         await page.click("#before-reset")
 
         await expect(page.locator("#turns .turn")).to_have_count(2)
+
+
+def test_every_sentence_of_the_pages_has_its_chinese() -> None:
+    chinese = (PAGE / "words-zh.js").read_text(encoding="utf-8")
+    said: set[str] = set()
+    for script in PAGE.glob("*.js"):
+        if "words-zh" not in script.name and not script.name.startswith("control"):
+            for found in re.findall(r'\bt\((?:[^"()]*\? )?"([^"]*)"(?: : "([^"]*)")?', script.read_text(encoding="utf-8")):
+                said |= set(filter(None, found))
+    for page in PAGE.glob("*.html"):
+        if page.name not in ("control.html", "login.html"):
+            text = page.read_text(encoding="utf-8")
+            said |= {" ".join(unescape(words).split()) for words in re.findall(r"<[^<>]*\bdata-t>([^<]*)<", text)}
+
+    missing = [sentence for sentence in said if f"{json.dumps(sentence, ensure_ascii=False)}:" not in chinese]
+
+    assert len(said) > 150
+    assert missing == []
 
 
 @pytest.mark.skipif(not SCREENSHOTS, reason="pictures are taken when TROUPE_SCREENSHOTS names a folder for them")

@@ -4,8 +4,11 @@ import * as api from "./api.js";
 import { Company } from "./company.js";
 import { $, el, listNames, portrait, setWords } from "./dom.js";
 import { Feed } from "./feed.js";
+import { saveAs } from "./files.js";
+import { Talk } from "./talk.js";
 import { Scroll, Turns, short } from "./turns.js";
 import { showWhy } from "./why.js";
+import { switchLanguage, t, translate } from "./words.js";
 
 const { channel, keep } = api;
 const text = $("text"), nameField = $("name");
@@ -30,6 +33,11 @@ const turns = new Turns($("turns"), company, {
   answer: (said) => answer(said),
   again: (said) => attempt(() => api.again(said.id)),
   on: (said) => attempt(() => api.goOn(said.id)),
+  before: (said) => attempt(async () => turns.beside(await api.take(said.id, -1))),
+  after: (said) => attempt(async () => turns.beside(await api.take(said.id, 1))),
+  up: (said) => rate(said, said.rating > 3 ? 0 : 5),
+  down: (said) => rate(said, said.rating !== null && said.rating < 3 ? 0 : 1),
+  more: (said) => talk.more(said),
   why: (said) => attempt(async () => showWhy(await api.why(said.id))),
   retry: (said) => send(unsent().find((one) => one.id === said.id)),
   discard: (said) => { forget(said.id); turns.remove(said.id); showIntro(); },
@@ -38,7 +46,7 @@ const scroll = new Scroll($("log"), document.querySelector(".page"), $("newest")
 
 // ------------------------------------------------------------------ reading
 
-const myName = () => nameField.value.trim() || "Visitor";
+const myName = () => nameField.value.trim() || t("Visitor");
 
 // What it shows is as old as its question: the feed has to start again from there (``resync``), or what came meanwhile is lost.
 async function load() {
@@ -53,14 +61,15 @@ async function load() {
   for (const slug of seen.thinking) turns.thinking(slug, true);
   for (const message of unsent()) {
     if (turns.has(message.id)) forget(message.id);
-    else turns.put(mine(message), { unsent: "Not sent yet" });
+    else turns.put(mine(message), { unsent: t("Not sent yet") });
   }
   first = seen.turns[0]?.turn ?? null;
   more = seen.more;
   $("before-reset").hidden = !past.length;
   $("before-reset").onclick = () => { turns.prepend(past); $("before-reset").hidden = true; $("earlier").hidden = !more; showIntro(); };
   $("earlier").hidden = !more || past.length > 0;
-  $("made-up").textContent = seen.notice;
+  $("made-up").textContent = t(seen.notice);
+  talk.show(seen);
   showIntro();
   showSpeaking();
   if (turns.empty) $("log").scrollTop = 0;
@@ -84,12 +93,12 @@ function showIntro() {
   if (intro.hidden) return;
   const here = company.awake;
   intro.replaceChildren(
-    el("h1", {}, here.length ? "The curtain is up" : "The stage is empty"),
-    el("p", {}, here.length ? `Say something, and ${here.length > 1 ? "somebody" : here[0].name} answers. Call them by name to choose who.` : "Call somebody from the company, and begin."),
+    el("h1", {}, here.length ? t("The curtain is up") : t("The stage is empty")),
+    el("p", {}, here.length > 1 ? t("Say something, and somebody answers. Call them by name to choose who.") : here.length ? t("Say something, and {name} answers.", { name: here[0].name }) : t("Call somebody from the company, and begin.")),
     ...here.map((character) => {
       const words = el("div", { class: "words", dir: "auto" });
       setWords(words, character.greeting);
-      const row = el("button", { type: "button", class: "opening", title: `Talk to ${character.name}`, onclick: () => callByName(character.name) },
+      const row = el("button", { type: "button", class: "opening", title: t("Talk to {name}", { name: character.name }), onclick: () => callByName(character.name) },
         portrait(character, character.name),
         el("span", { class: "said" }, el("span", { class: "name", dir: "auto" }, character.name), words));
       row.style.setProperty("--hue", company.hue(character.slug));
@@ -117,7 +126,7 @@ const feed = new Feed({
     // A moment's break is nobody's business.
     setTimeout(() => {
       if (connected) return;
-      $("connection").textContent = "Reconnecting… What you write is kept.";
+      $("connection").textContent = t("Reconnecting… What you write is kept.");
       $("connection").hidden = false;
       document.body.classList.add("away");
     }, 700);
@@ -130,13 +139,17 @@ const heard = {
   begin(said) { turns.put(said, { speaking: true }); showIntro(); },
   edit(change) { if (!turns.edit(change)) resync(); },
   final(end) {
+    const anew = turns.isAnew(end.id);
     const said = turns.final(end);
     if (!said) return;
+    if (anew) attempt(async () => turns.beside(await api.beside(end.id)));
     $("announcer").textContent = `${said.name}: ${said.text}`;
     count(said);
   },
   remove({ id }) { turns.remove(id); showIntro(); },
   again({ id }) { turns.expectAnew(id); },
+  take(beside) { turns.beside({ ...beside, rating: null }); },
+  scene({ place: scene }) { talk.scene = scene; },
   notice({ text: words }) { toast(words, 12_000); },
   awake({ awake }) { company.setAwake(awake); showIntro(); },
   reset() { resync(); },
@@ -153,7 +166,7 @@ function showSpeaking() {
   company.setSpeaking(slugs);
   const names = [...slugs].map((slug) => company.get(slug)?.name ?? slug);
   $("speaking").hidden = $("stop").hidden = !slugs.size;
-  $("speaking-names").textContent = `${listNames(names)} ${names.length > 1 ? "are" : "is"} speaking`;
+  $("speaking-names").textContent = t(names.length > 1 ? "{names} are speaking" : "{names} is speaking", { names: listNames(names) });
 }
 
 function count(said) {
@@ -179,14 +192,14 @@ const sending = new Set();
 async function send(message) {
   if (!message || sending.has(message.id)) return;
   sending.add(message.id);
-  turns.put(mine(message), { unsent: "Sending…" });
+  turns.put(mine(message), { unsent: t("Sending…") });
   try {
     const { id, text: words, name, reply_to } = message;
     await api.say({ id, text: words, name, ...(reply_to ? { reply_to } : {}) });
     forget(id);
     turns.put(mine(message));
   } catch (refusal) {
-    if (refusal.mayPass) turns.put(mine(message), { unsent: `Not sent. ${refusal.message}` });
+    if (refusal.mayPass) turns.put(mine(message), { unsent: t("Not sent. {why}", { why: refusal.message }) });
     else { // it will never be taken as it is: back into the box it goes
       forget(message.id);
       turns.remove(message.id);
@@ -234,7 +247,7 @@ function answer(said) {
   replyTo = said;
   $("answering").hidden = !said;
   if (!said) return;
-  $("answering-text").textContent = `Answering ${said.name}: ${short(said.text)}`;
+  $("answering-text").textContent = t("Answering {name}: {words}", { name: said.name, words: short(said.text) });
   text.focus();
 }
 
@@ -270,6 +283,16 @@ async function attempt(deed) {
   }
 }
 
+const rate = (said, value) => attempt(async () => {
+  const { rating } = await api.rate(said.id, value);
+  turns.beside({ id: said.id, rating });
+});
+
+const talk = new Talk({ company, attempt, toast, rate, turns });
+$("export-md").addEventListener("click", () => attempt(() => saveAs(api.exportAddress("markdown"), `${channel}.md`)));
+$("export-jsonl").addEventListener("click", () => attempt(() => saveAs(api.exportAddress("jsonl"), `${channel}.jsonl`)));
+$("language").addEventListener("click", switchLanguage);
+
 $("reset-button").addEventListener("click", () => {
   const dialog = $("reset-dialog");
   dialog.returnValue = "";
@@ -277,7 +300,7 @@ $("reset-button").addEventListener("click", () => {
   dialog.showModal();
 });
 
-const place = channel[0].toUpperCase() + channel.slice(1);
+const place = channel === "lobby" ? t("Lobby") : channel[0].toUpperCase() + channel.slice(1);
 $("place").textContent = place;
 
 $("channels-button").addEventListener("click", () => {
@@ -294,6 +317,7 @@ $("channels-button").addEventListener("click", () => {
 });
 
 async function begin() {
+  translate();
   title();
   text.value = keep.get(draftKey) || "";
   changed();
@@ -304,7 +328,7 @@ async function begin() {
       keep.write("channels", [...new Set(["lobby", ...keep.read("channels", []), channel])].slice(-20));
       return feed.start(seen.after);
     } catch (refusal) {
-      $("connection").textContent = refusal.mayPass ? `${refusal.message} Trying again…` : refusal.message;
+      $("connection").textContent = refusal.mayPass ? t("{why} Trying again…", { why: refusal.message }) : refusal.message;
       $("connection").hidden = false;
       if (!refusal.mayPass) return;
       await new Promise((resolve) => setTimeout(resolve, wait));

@@ -1,5 +1,6 @@
 // The company beside the stage: who there is, who is here, calling and letting go.
 
+import { t } from "./words.js";
 import { $, el, listNames, portrait, spreadHues } from "./dom.js";
 
 export class Company {
@@ -63,12 +64,12 @@ export class Company {
       const button = card.querySelector("button");
       card.classList.toggle("awake", awake);
       button.setAttribute("aria-pressed", awake);
-      button.title = `${name}: ${tagline}\n${awake ? "On stage. Tap to let go." : "Tap to call on stage."}`;
+      button.title = `${name}: ${tagline}\n${awake ? t("On stage. Tap to let go.") : t("Tap to call on stage.")}`;
     }
     const names = this.awake.map((c) => c.name);
-    const many = names.length > 3 ? [...names.slice(0, 3), `${names.length - 3} more`] : names;
+    const many = names.length > 3 ? [...names.slice(0, 3), t("{count} more", { count: names.length - 3 })] : names;
     $("present").replaceChildren(
-      el("span", { class: "wide" }, names.length ? `${listNames(many)} ${names.length > 1 ? "are" : "is"} on stage` : "Nobody is on stage"),
-      el("span", { class: "narrow", "aria-hidden": "true" }, names.length === 1 ? `${names[0]} is on stage` : `${names.length || "Nobody"} on stage`));
+      el("span", { class: "wide" }, names.length ? t(names.length > 1 ? "{names} are on stage" : "{names} is on stage", { names: listNames(many) }) : t("Nobody is on stage")),
+      el("span", { class: "narrow", "aria-hidden": "true" }, names.length === 1 ? t("{names} is on stage", { names: names[0] }) : names.length ? t("{count} on stage", { count: names.length }) : t("Nobody is on stage")));
   }
 }

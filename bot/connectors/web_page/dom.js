@@ -1,5 +1,7 @@
 // Building the page. Whatever people or models wrote becomes text nodes and nothing else.
 
+import { locale } from "./words.js";
+
 export const $ = (id) => document.getElementById(id);
 
 export function el(tag, attributes = {}, ...children) {
@@ -18,6 +20,9 @@ const SHAPES = {
   answer: "M8 5 4 9l4 4M4 9h7a5 5 0 0 1 5 5v1",
   again: "M15.5 8.500A6 6 0 0 0 5 6.500L3.5 8M4.5 11.500A6 6 0 0 0 15 13.500l1.5-1.500M3.5 4v4h4M16.5 16v-4h-4",
   on: "M4 10h11m-4.5-4.500L15 10l-4.5 4.5",
+  up: "M6.500 9v7M3.500 9h3v7h-3zM6.500 9.500 10 3.500c1.300 0 2 .8 1.800 2.200L11.300 8.500h4.200a1.300 1.300 0 0 1 1.300 1.600l-1.200 4.900a1.500 1.500 0 0 1-1.500 1H6.500",
+  down: "M6.500 11V4M3.500 11h3V4h-3zM6.500 10.500 10 16.500c1.300 0 2-.8 1.800-2.200l-.5-2.800h4.200a1.300 1.300 0 0 0 1.300-1.600l-1.200-4.900a1.500 1.500 0 0 0-1.500-1H6.500",
+  more: "M5 10h.01M10 10h.01M15 10h.01",
   star: "m10 3 2.2 4.500 4.900.7-3.500 3.500.8 4.900L10 14.300l-4.400 2.300.8-4.900L2.900 8.200l4.900-.7Z",
   talk: "M3.5 5.500a2 2 0 0 1 2-2h9a2 2 0 0 1 2 2v6a2 2 0 0 1-2 2H9l-3.5 3v-3a2 2 0 0 1-2-2Z",
   why: "M7.6 7.500a2.5 2.5 0 1 1 3.8 2.100c-.9.6-1.4 1.1-1.4 2.100M10 14.600v.1",
@@ -39,7 +44,7 @@ export function portrait(character, name) {
   const frame = el("span", { class: "portrait", "aria-hidden": "true" });
   const fallback = () => frame.replaceChildren(character?.emoji || initials(name));
   if (character?.portrait) {
-    const image = el("img", { alt: "", src: character.portrait, decoding: "async", draggable: "false" });
+    const image = el("img", { alt: "", src: character.portrait, decoding: "async", loading: "lazy", draggable: "false" });
     image.addEventListener("error", fallback, { once: true });
     frame.append(image);
   } else fallback();
@@ -67,7 +72,7 @@ export function setWords(node, text) {
 }
 
 export function listNames(names) {
-  return names.length < 2 ? names.join("") : `${names.slice(0, -1).join(", ")} and ${names.at(-1)}`;
+  return new Intl.ListFormat(locale === "zh-CN" ? locale : "en-GB", { type: "conjunction" }).format(names);
 }
 
 // Every character its own hue: near the colour of its portrait, and never that of another one.

@@ -2,7 +2,7 @@
 
 import { eventsAddress } from "./api.js";
 
-const KINDS = ["turn", "typing", "begin", "edit", "final", "remove", "again", "notice", "awake", "reset", "resync"];
+const KINDS = ["turn", "typing", "begin", "edit", "final", "remove", "again", "take", "notice", "awake", "scene", "reset", "resync"];
 const FIRST_WAIT = 500, LONGEST_WAIT = 15_000;
 // A browser opens six connections to a server, and each open page holds one: a page nobody sees gives its own back.
 const HIDDEN_LIMIT = 60_000;

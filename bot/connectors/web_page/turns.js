@@ -1,10 +1,11 @@
 // What was said and is being said, as rows of the page.
 
 import { el, icon, portrait, setWords } from "./dom.js";
+import { locale, t } from "./words.js";
 
 const TOGETHER_MS = 5 * 60_000; // words that follow within this time stand under one name
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const day = new Intl.DateTimeFormat(undefined, { weekday: "long", day: "numeric", month: "long" });
+const clock = new Intl.DateTimeFormat(locale, { hour: "2-digit", minute: "2-digit" });
+const day = new Intl.DateTimeFormat(locale, { weekday: "long", day: "numeric", month: "long" });
 
 export class Turns {
   #rows = new Map(); // message id -> row
@@ -15,7 +16,7 @@ export class Turns {
   constructor(list, company, deeds) {
     this.list = list;
     this.company = company;
-    this.deeds = deeds; // {answer, again, on, why, retry, discard}: what the buttons do
+    this.deeds = deeds; // {answer, again, on, why, up, down, more, before, after, retry, discard}: what the buttons do
     this.you = "";
     list.addEventListener("click", (e) => this.#tapped(e));
   }
@@ -47,6 +48,7 @@ export class Turns {
     }
     row.said = { ...row.said, ...said };
     setWords(row.words, row.said.text);
+    this.#besides(row);
     row.classList.toggle("speaking", speaking);
     row.classList.toggle("unsent", Boolean(unsent));
     row.fate.textContent = unsent;
@@ -60,6 +62,7 @@ export class Turns {
       this.#rows.set(said.id, row);
       this.list.insertBefore(row, first);
       setWords(row.words, said.text);
+      this.#besides(row);
     }
     this.#arrangeAll();
   }
@@ -92,8 +95,30 @@ export class Turns {
     row.painting = 0;
     setWords(row.words, text);
     row.classList.remove("speaking", "anew");
+    row.anew = false;
     return row.said;
   }
+
+  // Which of its takes a reply shows, and how you rated it.
+  beside({ id, ...beside }) {
+    const row = this.#rows.get(id);
+    if (!row) return;
+    Object.assign(row.said, beside);
+    this.#besides(row);
+  }
+
+  #besides(row) {
+    const { take = 0, takes = 1, rating = null } = row.said;
+    if (!row.takes) return;
+    row.takes.hidden = takes < 2;
+    row.takes.querySelector("span").textContent = `${take + 1} / ${takes}`;
+    row.takes.querySelector("[data-deed=before]").disabled = take < 1;
+    row.takes.querySelector("[data-deed=after]").disabled = take >= takes - 1;
+    row.querySelector("[data-deed=up]").setAttribute("aria-pressed", String(rating !== null && rating > 3));
+    row.querySelector("[data-deed=down]").setAttribute("aria-pressed", String(rating !== null && rating < 3));
+  }
+
+  isAnew(id) { return Boolean(this.#rows.get(id)?.anew); }
 
   remove(id) {
     const row = this.#rows.get(id);
@@ -110,6 +135,7 @@ export class Turns {
     const row = this.#rows.get(id);
     if (!row) return;
     this.#anew.set(row.said.author, id);
+    row.anew = true; // until its last word: then it has one take more
     if (this.#speaking.has(row.said.author)) this.#beginAnew(row.said.author);
   }
 
@@ -127,7 +153,7 @@ export class Turns {
     if (!isShown && !this.#waiting.has(slug)) {
       const row = this.#row({ id: "", from: "character", author: slug, name: this.company.get(slug)?.name ?? slug, text: "", at: new Date().toISOString() });
       row.classList.add("waiting");
-      row.words.append(el("span", { class: "dots", role: "img", "aria-label": "is thinking" }, el("i"), el("i"), el("i")));
+      row.words.append(el("span", { class: "dots", role: "img", "aria-label": t("is thinking") }, el("i"), el("i"), el("i")));
       this.#waiting.set(slug, row);
       this.#insert(row);
     }
@@ -160,13 +186,13 @@ export class Turns {
       portrait(character, said.name),
       el("div", { class: "said" },
         el("p", { class: "who" },
-          el("span", { class: "name", dir: "auto" }, mine ? "You" : said.name),
+          el("span", { class: "name", dir: "auto" }, mine ? t("You") : said.name),
           el("time", { datetime: said.at, title: when.toLocaleString() }, clock.format(when))),
         said.from === "person" ? this.#quote(said.reply_to) : null, // a character always answers somebody
         el("div", { class: "line" }, words, this.#buttons(said, mine)),
         fate));
     if (character) row.style.setProperty("--hue", this.company.hue(said.author));
-    return Object.assign(row, { said, words, fate });
+    return Object.assign(row, { said, words, fate, takes: row.querySelector(".takes") });
   }
 
   #quote(id) {
@@ -176,17 +202,24 @@ export class Turns {
   }
 
   #buttons(said, mine) {
-    const button = (deed, label, hint) => el("button", { type: "button", "data-deed": deed, title: hint, "aria-label": `${hint}: ${said.name}` }, icon(deed), el("span", {}, label));
+    const button = (deed, label, hint) => el("button", { type: "button", "data-deed": deed, title: hint, "aria-label": `${hint}: ${said.name}`, ...(deed === "up" || deed === "down" ? { "aria-pressed": "false" } : {}) }, icon(deed), el("span", {}, label));
+    const more = () => button("more", t("More"), t("More about this message"));
     if (mine) {
       const offer = (deed, label) => el("button", { type: "button", "data-deed": deed }, label);
-      return el("div", { class: "rescue" }, offer("retry", "Try again"), offer("discard", "Discard"));
+      return el("div", { class: "beneath" }, el("div", { class: "deeds" }, more()), el("div", { class: "rescue" }, offer("retry", t("Try again")), offer("discard", t("Discard"))));
     }
     return el("div", { class: "deeds" },
-      button("answer", "Answer", "Answer this message"),
+      button("answer", t("Answer"), t("Answer this message")),
       ...(said.from === "character" ? [
-        button("again", "Again", "Say it again, differently"),
-        button("on", "Go on", "Say more"),
-        button("why", "Why?", "Why did it say that?")] : []));
+        el("div", { class: "takes", role: "group", "aria-label": t("Takes of this reply"), hidden: true },
+          el("button", { type: "button", "data-deed": "before", "aria-label": t("The take before"), title: t("The take before") }, "‹"), el("span", {}),
+          el("button", { type: "button", "data-deed": "after", "aria-label": t("The take after"), title: t("The take after") }, "›")),
+        button("again", t("Again"), t("Say it again, differently")),
+        button("on", t("Go on"), t("Say more")),
+        button("up", t("Good"), t("That was good")),
+        button("down", t("Bad"), t("That was not good")),
+        button("why", t("Why?"), t("Why did it say that?"))] : []),
+      more());
   }
 
   #tapped(e) {
@@ -213,7 +246,7 @@ export class Turns {
     const other = before?.said;
     const apart = !other || new Date(said.at).toDateString() !== new Date(other.at).toDateString();
     const today = new Date(said.at).toDateString() === new Date().toDateString();
-    row.dataset.day = apart && !(today && !other) ? (today ? "Today" : day.format(new Date(said.at))) : "";
+    row.dataset.day = apart && !(today && !other) ? (today ? t("Today") : day.format(new Date(said.at))) : "";
     row.classList.toggle("new-day", Boolean(row.dataset.day));
     row.classList.toggle("joined", !apart && other.from === said.from && other.author === said.author && other.name === said.name
       && new Date(said.at) - new Date(other.at) < TOGETHER_MS);

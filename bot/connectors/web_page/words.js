@@ -8,7 +8,7 @@ const asked = keep.get("language");
 export const language = asked in LANGUAGES ? asked : (navigator.language || "en").toLowerCase().startsWith("zh") ? "zh" : "en";
 export const locale = language === "zh" ? "zh-CN" : navigator.language?.startsWith("en") ? navigator.language : "en";
 
-// t("{name} is on stage", { name }): the sentence in this language, with its values.
+// t("{count} found", { count }): the sentence in this language, with its values.
 export function t(sentence, values = {}) {
   const words = LANGUAGES[language][sentence] ?? sentence;
   return words.replace(/\{(\w+)\}/g, (whole, key) => (key in values ? values[key] : whole));
