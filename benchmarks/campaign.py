@@ -1,6 +1,6 @@
 """The campaign: pulled plugs, floods, damaged input, a full disk and a long time, against real processes on loopback platforms.
 
-    python benchmarks/campaign.py [--kills 500] [--fuzz 10000] [--soak SECONDS] [--seed N] [--only kills,flood,fuzz,disk,soak]
+    python benchmarks/campaign.py [--kills 500] [--fuzz 10000] [--soak SECONDS] [--seed N] [--only kills,flood,fuzz,disk,soak] [--homes 2]
 
 Prints its seed and a table; exits 1 when a target was missed. With the defaults it takes some twenty minutes on two cores.
 """
@@ -24,11 +24,10 @@ from benchmarks.campaign_kills import Result, run_kills
 from benchmarks.campaign_soak import run_soak
 
 LAG_MS = 100.0
-HOMES = 2  # houses whose plugs are pulled beside each other
 
 
-async def kills(folder: Path, count: int, seed: int) -> bool:
-    shares = [count // HOMES + (n < count % HOMES) for n in range(HOMES)]
+async def kills(folder: Path, count: int, seed: int, homes: int) -> bool:
+    shares = [count // homes + (n < count % homes) for n in range(homes)]
     opening = asyncio.Lock()
     results: list[Result] = await asyncio.gather(
         *(run_kills(folder / f"home-{n}", kills=share, seed=seed + n, opening=opening) for n, share in enumerate(shares) if share)
@@ -96,6 +95,7 @@ async def main() -> int:
     parser.add_argument("--fuzz", type=int, default=10_000)
     parser.add_argument("--soak", type=float, default=120.0, metavar="SECONDS")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(2**31))
+    parser.add_argument("--homes", type=int, default=2, help="whose plugs are pulled beside each other")
     parser.add_argument("--only", default="flood,fuzz,disk,soak,kills")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
@@ -106,7 +106,7 @@ async def main() -> int:
         for name in wanted:
             began = time.monotonic()
             work = {
-                "kills": lambda: kills(folder, options.kills, options.seed),
+                "kills": lambda: kills(folder, options.kills, options.seed, options.homes),
                 "flood": lambda: flood(folder / "flood"),
                 "fuzz": lambda: fuzz(folder / "fuzz", options.fuzz, options.seed),
                 "disk": lambda: disk(folder / "disk"),

@@ -30,6 +30,12 @@ class Soak:
     files: list[int] = field(default_factory=list)
     database_mb: float = 0.0
 
+    def look_at(self, pid: int) -> None:
+        """Memory and open files of a process, now."""
+        resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+        self.memory_mb.append(resident / 1e6)
+        self.files.append(len(os.listdir(f"/proc/{pid}/fd")))  # noqa: PTH208
+
     @property
     def warm_mb(self) -> float:
         first = int(len(self.memory_mb) * WARM_SHARE)
@@ -88,9 +94,6 @@ async def _talk(session: aiohttp.ClientSession, url: str, channel: int, soak: So
 
 
 async def _watch(pid: int, soak: Soak, every: float) -> None:
-    page = os.sysconf("SC_PAGE_SIZE")
     while True:
         await asyncio.sleep(every)
-        resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * page  # noqa: ASYNC240  a few bytes of the kernel's
-        soak.memory_mb.append(resident / 1e6)
-        soak.files.append(len(os.listdir(f"/proc/{pid}/fd")))  # noqa: PTH208
+        soak.look_at(pid)  # a few bytes of the kernel's

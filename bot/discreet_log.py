@@ -72,7 +72,7 @@ def log_to(stream: TextIO, level: str | int, secrets: Iterable[str] = ()) -> Non
     handler.setFormatter(Discreet(secrets))
     logging.basicConfig(level=level, handlers=[handler])
     logging.captureWarnings(True)
-    for noisy in ("aiohttp.access", "httpx", "httpcore", "openai", "alembic", "aiosqlite", "apscheduler"):
+    for noisy in ("aiohttp.access", "httpx", "httpx2", "httpcore", "httpcore2", "openai", "alembic", "aiosqlite", "apscheduler"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     sys.excepthook = _crashed
 
