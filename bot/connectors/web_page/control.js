@@ -45,7 +45,7 @@ function show(told) {
   ]);
   fill("stored", stored(told), t("Nothing is stored yet."), [t("What"), t("Number")], (row) => row);
   fill("jobs", Object.entries(told.jobs), t("No job has run yet."), [t("Job"), t("Last"), t("Next"), t("Did")], ([name, ran]) => [
-    name, when(ran.last), when(ran.next), ran.error ? el("span", { class: "alarm" }, ran.error) : ran.did || "–",
+    name, when(ran.last), ran.next ? when(ran.next) : "–", ran.error ? el("span", { class: "alarm" }, ran.error) : ran.did || "–",
   ]);
   fill("troubles", told.troubles, t("Nothing has gone wrong."), ["", "", ""], (x) => [clock(new Date(x.at * 1000)), badge(x.level, x.level === "WARNING" ? "" : "bad"), `${x.where}: ${x.what}`]);
 }
