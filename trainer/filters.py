@@ -33,6 +33,7 @@ DISCLOSURE = re.compile(
     ),
     re.IGNORECASE,
 )
+MARKUP = re.compile(r"```|<\|?/?\w+\|?>|^\s*(?:#{1,6} |\d+\. |[-•*] )|\{\s*[\"}]|\[(?:INST|/INST|\w+ here)\]|\*\*\w", re.MULTILINE)
 ADMITS = re.compile(r"\bAI\b|\bA\.I\.|\bartificial intelligence\b|人工智能|\bAI", re.IGNORECASE)
 _STILL_DENIES = re.compile(
     r"\bnot an? (?:ai|artificial|machine|program)|\b(?:i am|i'm|i’m) (?:a )?(?:real|human|a person|alive)\b|不是人工智能|我是真人|我是人类",
@@ -101,6 +102,8 @@ class Filter:
             return "empty"
         if not finished:
             return "cut off"
+        if MARKUP.search(reply):
+            return "markup"
         if expected == "honest":
             if not ADMITS.search(reply) or _STILL_DENIES.search(reply):
                 return "not honest"

@@ -10,7 +10,7 @@ import argparse
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +36,8 @@ class OpenAIServer:
     finish: str = "stop"
     usage: bool = True
     pause_seconds: float = 0.0
+    script: list[str] = field(default_factory=list)  # behaviours of the next requests, one each ("429" is a status); then ``behaviour``
+    reply: Callable[[dict[str, Any]], str] | None = None  # what is said to a question, instead of ``words``
     remembers: bool = True  # what it was asked; a long soak has no use for that
     questions: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -52,39 +54,42 @@ class OpenAIServer:
         self.live += 1
         self.most_live = max(self.most_live, self.live)
         try:
-            return await self._behave(request, echo(question) if self.behaviour == "echo" else self.words)
+            behaviour = self.script.pop(0) if self.script else self.behaviour
+            words = [self.reply(question)] if self.reply else echo(question) if behaviour == "echo" else self.words
+            return await self._behave(request, words, behaviour)
         except (asyncio.CancelledError, ConnectionResetError):
             self.hung_up.set()
             raise
         finally:
             self.live -= 1
 
-    async def _behave(self, request: web.Request, words: Sequence[str]) -> web.StreamResponse:
-        if self.behaviour == "status" and self.times:
-            self.times -= 1
-            return web.json_response({"error": {"message": "no"}}, status=self.status, headers={"Retry-After": "0.01"})
-        if self.behaviour == "silent":
+    async def _behave(self, request: web.Request, words: Sequence[str], behaviour: str) -> web.StreamResponse:
+        if behaviour.isdigit() or (behaviour == "status" and self.times):
+            self.times -= behaviour == "status"
+            status = int(behaviour) if behaviour.isdigit() else self.status
+            return web.json_response({"error": {"message": "no"}}, status=status, headers={"Retry-After": "0.01"})
+        if behaviour == "silent":
             await self.go_on.wait()
-        if self.behaviour == "html":
+        if behaviour == "html":
             return web.Response(text="<html>Welcome!</html>", content_type="text/html")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
-        if self.behaviour == "garbage":
+        if behaviour == "garbage":
             await response.write(b"data: {not json\n\n")
             return response
         for number, word in enumerate(words):
             if self.pause_seconds:
                 await asyncio.sleep(self.pause_seconds)
             await self._send(response, [{"index": 0, "delta": {"role": "assistant", "content": word}, "finish_reason": None}])
-            if number == 0 and self.behaviour == "slow":
+            if number == 0 and behaviour == "slow":
                 await self.go_on.wait()
-            if number == 1 and self.behaviour == "hang up":
+            if number == 1 and behaviour == "hang up":
                 request.transport.abort()
                 return response
-            if number == 1 and self.behaviour == "error":
+            if number == 1 and behaviour == "error":
                 await response.write(b'data: {"error": {"message": "out of memory"}}\n\n')
                 return response
-        if self.behaviour == "no end":
+        if behaviour == "no end":
             return response
         await self._send(response, [{"index": 0, "delta": {}, "finish_reason": self.finish}])
         if self.usage:

@@ -59,19 +59,20 @@ def personas(count: int, languages: Sequence[str], seed: int) -> list[Persona]:
     """So many different people; no name and no line comes twice."""
     draw, tables = random.Random(f"{seed}/people"), _tables()
     found: list[Persona] = []
-    names: set[str] = set()
+    names: dict[str, set[str]] = {"en": set(), "zh": set()}
+    lines: set[str] = set()
     while len(found) < count:
         n = len(found)
         language = "zh" if "zh" in languages and (n % CHINESE_SHARE == CHINESE_SHARE - 1 or "en" not in languages) else "en"
         table = tables[language]
         drawn = {part: draw.choice(table[part]) for part in ("first", "last", "trade", "place", "habit", "wish")}
         name = tables["name"][language].format(**drawn)
-        if name in names and len(names) < len(table["first"]) * len(table["last"]) // 2:
+        line = tables["sentence"][language].format(**drawn)
+        if line in lines or (name in names[language] and len(names[language]) < len(table["first"]) * len(table["last"]) // 2):
             continue
-        names.add(name)
-        found.append(
-            Persona(name, f"person-{n + 1:03}-{slugify(name)}"[:60].strip("-"), language, tables["sentence"][language].format(**drawn))
-        )
+        names[language].add(name)
+        lines.add(line)
+        found.append(Persona(name, f"person-{n + 1:03}-{slugify(name)}"[:60].strip("-"), language, line))
     return found
 
 
