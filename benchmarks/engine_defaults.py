@@ -26,13 +26,12 @@ from bot.engine.threads import usable_cores
 HOME = Path(__file__).resolve().parent.parent
 REPLIES, SHARED, STEPS = 8, 256, 8
 VARIANTS: dict[str, dict[str, object]] = {
-    "unified f16 (default)": {},
-    "one stream per sequence": {"unified": False},
-    "flash attention": {"flash_attention": "on"},
-    "no flash attention": {"flash_attention": "off"},
-    "q8_0, flash attention": {"cache_type": "q8_0", "flash_attention": "on"},
-    "ubatch 128": {"ubatch_tokens": 128},
-    "ubatch 256": {"ubatch_tokens": 256},
+    "streams (as on a CPU)": {"unified": False, "flash_attention": "off"},
+    "streams, flash attention": {"unified": False, "flash_attention": "on"},
+    "unified": {"flash_attention": "off"},
+    "unified, flash attention": {"flash_attention": "on"},
+    "streams, q8_0": {"unified": False, "cache_type": "q8_0", "flash_attention": "on"},
+    "streams, ubatch 128": {"unified": False, "flash_attention": "off", "ubatch_tokens": 128},
 }
 
 

@@ -68,7 +68,7 @@ def _run(options: argparse.Namespace, config: Config) -> None:
 def _bench(options: argparse.Namespace, config: Config) -> None:
     from bot.bench.command import Wanted, bench  # what it measures with is of use to nobody else
 
-    names = ("channels", "turns", "characters", "reply_tokens", "rounds", "cast", "serial", "json", "plot")
+    names = ("channels", "turns", "characters", "reply_tokens", "live_replies", "rounds", "cast", "serial", "json", "plot")
     wanted = Wanted(**{name: getattr(options, name) for name in names}, against=tuple(options.against))
     asyncio.run(bench(config, wanted, Console()))
 
@@ -331,6 +331,9 @@ def _parser() -> argparse.ArgumentParser:
     measured.add_argument("--turns", type=int, default=3, metavar="N", help="of each channel (default: 3)")
     measured.add_argument("--characters", type=int, default=4, metavar="N", help="that the channels talk with (default: 4)")
     measured.add_argument("--reply-tokens", type=int, default=48, metavar="N", help="of each reply (default: 48)")
+    measured.add_argument(
+        "--live-replies", type=int, metavar="N", help="made at once by our engine (default: as many as channels, or as set)"
+    )
     measured.add_argument("--rounds", type=int, default=5, metavar="N", help="in which the contestants take turns (default: 5)")
     measured.add_argument("--cast", action="store_true", help="real prompts of the shipped characters instead of plain text")
     measured.add_argument("--serial", action="store_true", help="compare with one Llama object behind a lock")

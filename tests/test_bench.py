@@ -75,6 +75,7 @@ async def test_contestants_take_turns_at_the_same_work(config, tmp_path):
     assert set(figures["ratios"]) == {"serial", url}
     assert figures["model"]["build"] == "unmanaged:tiny"
     assert figures["machine"]["threads"] == 1
+    assert 0 < figures["outside_decode_and_sampling"] < 1
     assert "troupe against serial" in told
     ElementTree.parse(tmp_path / "figures.svg")
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.progress import Progress
@@ -32,6 +34,7 @@ class Wanted:
     turns: int = 3
     characters: int = 4
     reply_tokens: int = 48
+    live_replies: int | None = None  # of our engine; None: as many as channels, or as the settings say
     rounds: int = 5
     cast: bool = False  # the shipped cards instead of plain text
     serial: bool = False
@@ -46,30 +49,41 @@ async def bench(config: Config, wanted: Wanted, console: Console) -> None:
     Raises:
         ConfigError, EngineError: in a sentence that says what to do.
     """
-    if min(wanted.channels, wanted.turns, wanted.characters, wanted.rounds) < 1 or wanted.reply_tokens < 2:
+    if min(wanted.channels, wanted.turns, wanted.characters, wanted.rounds, wanted.live_replies or 1) < 1 or wanted.reply_tokens < 2:
         raise ConfigError("bench: channels, turns, characters and rounds are at least 1, reply tokens at least 2")
+    live = wanted.live_replies or max(config.engine.live_replies, wanted.channels)
+    # Nothing is found on disk that an earlier run has left: cold means cold.
     settings = config.engine.model_copy(
-        # Nothing is found on disk that an earlier run has left: cold means cold.
-        update={"live_replies": max(config.engine.live_replies, wanted.channels), "prefix_megabytes": 0}
+        update={"live_replies": live, "prefix_megabytes": 0, "queue": max(config.engine.queue, wanted.channels)}
     )
     threads = usable_cores() if settings.threads == "auto" else settings.threads
     file = await asyncio.to_thread(find_model, settings.model, config.paths.models)
     engine = await LlamaEngine.load(settings, config.paths.models)
     work, kinds = await asyncio.to_thread(_work, config, wanted, engine)
     rows: list[Row] = []
+    lags: list[float] = []
     async with _contestants(engine, wanted, file.path, threads) as contestants:
         with Progress(console=Console(stderr=True)) as progress:
             bar = progress.add_task(f"{wanted.channels} channels", total=steps(contestants, wanted.rounds, kinds))
             figures = measure(work, contestants, rounds=wanted.rounds, turns=wanted.turns, reply_tokens=wanted.reply_tokens, prefixes=kinds)
-            async for found in figures:
-                rows += found
-                progress.advance(bar)
+            watch = asyncio.create_task(_watch_loop(lags), name="watch the event loop")
+            try:
+                async for found in figures:
+                    rows += found
+                    progress.advance(bar)
+            finally:
+                watch.cancel()
         status = engine.status
-    outside = 1 - (status.decode_seconds + status.sampling_seconds) / status.step_seconds
-    _tell(rows, console, engine.build, outside)
-    model = {"build": engine.build, "bytes": file.path.stat().st_size, "context_tokens": engine.context_tokens}
+    about = {
+        "machine": report.machine(threads),
+        "model": {"build": engine.build, "bytes": file.path.stat().st_size, "context_tokens": engine.context_tokens, "live_replies": live},
+        "ratios": report.ratios(rows),
+        "outside_decode_and_sampling": 1 - (status.decode_seconds + status.sampling_seconds) / status.step_seconds,
+        "event_loop_lag_p99_seconds": sorted(lags)[len(lags) * 99 // 100],
+        "parked_bytes": status.parked_bytes,
+    }
+    _tell(rows, console, about)
     if wanted.json is not None:
-        about = {"machine": report.machine(threads), "model": model, "outside_decode_and_sampling": outside, "ratios": report.ratios(rows)}
         _write(wanted.json, report.as_json(rows, **about))
     if wanted.plot is not None:
         _write(wanted.plot, report.svg(rows))
@@ -106,17 +120,28 @@ async def _contestants(engine: LlamaEngine, wanted: Wanted, model: Path, threads
         yield contestants
 
 
-def _tell(rows: Sequence[Row], console: Console, build: str, outside: float) -> None:
+def _tell(rows: Sequence[Row], console: Console, about: Mapping[str, Any]) -> None:
     console.print(report.table(rows))
     warm_ups = {row.engine: row.warm_up_seconds for row in rows if row.prefixes == "warm"}
     if warm_ups:
         console.print(
             "Reading the characters beforehand took " + ", ".join(f"{name} {took:.1f} s" for name, took in warm_ups.items()) + "."
         )
-    for engine, found in report.ratios(rows).items():
+    for engine, found in about["ratios"].items():
         told = ", ".join(f"{ratio:.2f} times with {prefixes} prefixes" for prefixes, ratio in found.items())
         console.print(f"Tokens per second of a whole round, troupe against {engine}, median of the rounds: {told}.")
-    console.print(f"{build}; {outside:.1%} of troupe's steps are spent outside llama_decode and sampling.")
+    console.print(
+        f"{about['model']['build']}, {about['model']['live_replies']} replies at once: {about['outside_decode_and_sampling']:.1%} of a step"
+        f" outside llama_decode and sampling; the event loop was late by {about['event_loop_lag_p99_seconds'] * 1000:.1f} ms (p99)."
+    )
+
+
+async def _watch_loop(lags: list[float]) -> None:
+    """How late the event loop is when it should have come back after 5 ms."""
+    while True:
+        due = time.monotonic() + 0.005
+        await asyncio.sleep(0.005)
+        lags.append(time.monotonic() - due)
 
 
 def _write(path: Path, content: str) -> None:
