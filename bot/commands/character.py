@@ -21,6 +21,7 @@ class CharacterInfo:
     awake: bool
     greeting: str
     notice: str = MADE_UP
+    first_here: bool = False  # nobody has ever been brought into this channel before
 
 
 async def characters(desk: Desk, caller: Caller) -> list[Presence]:
@@ -48,9 +49,10 @@ async def wake(desk: Desk, caller: Caller, name: str) -> CharacterInfo:
     character = desk.company.find(caller.channel, name)
     if not await desk.company.allowed(caller.channel, [character]):
         raise CommandRefused(f"{character.name} is for adults, and appears only in places that are marked so.")
+    first = await desk.store.awake(caller.channel) is None
     if not await desk.company.wake(caller.channel, character):
         raise CommandRefused(f"{character.name} is here already.")
-    return CharacterInfo(character, True, character.greeting(caller.person.name))
+    return CharacterInfo(character, True, character.greeting(caller.person.name), first_here=first)
 
 
 async def sleep(desk: Desk, caller: Caller, name: str) -> Character:

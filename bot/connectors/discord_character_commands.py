@@ -19,6 +19,7 @@ INPUT_CHARACTERS = 4000  # that one field of a form may have
 FORM_SECONDS = 3600.0  # that somebody may take to fill one in
 TEXT_BYTES = 256 * 1024  # of a definition that comes as a file
 PORTRAIT_BYTES = 8 * 1024 * 1024
+FIRST_HERE = f"-# {MADE_UP} Whoever is awake here hears and remembers what is said; `/privacy status` says more."
 
 
 class CharacterCommands(app_commands.Group, name="character", description="The company: who there is, and who is here"):
@@ -46,6 +47,8 @@ class CharacterCommands(app_commands.Group, name="character", description="The c
             # From here on this channel is read, also what is said in it while we are away.
             await asked.desk.store.set_last_seen(asked.caller.channel, str(interaction.id))
             await asked.caller.port.open(woken.character.face, woken.greeting)
+            if woken.first_here:  # for everybody in the channel, not only for whoever asked
+                await asked.caller.port.notice(FIRST_HERE)
             await asked.answer(f"{woken.character.name} is here. {MADE_UP}")
 
     @app_commands.command(description=COMMANDS["character sleep"].words)

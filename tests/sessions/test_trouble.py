@@ -3,6 +3,7 @@
 import asyncio
 import sqlite3
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -168,3 +169,14 @@ async def test_after_the_end_has_begun_nothing_new_is_taken_and_what_runs_is_fin
         assert await ending == 0
         assert len(await done) == 1 and await later == []
         assert len(await house.desk.store.pending(ChannelKey("web", "lobby"))) == 1
+
+
+async def test_a_clock_that_was_set_back_or_forward_leaves_nobody_without_an_answer(config):
+    """A platform's time is not ours: what comes from the future is answered, and what seems old only from the setting's age on."""
+    async with open_test_house(config) as house:
+        await house.desk.store.set_awake(LOBBY, [MARA])
+        for number, minutes in enumerate((60 * 24, 0, -10)):
+            port = RecordingPort()
+            at = datetime.now(UTC) + timedelta(minutes=minutes)
+            await asyncio.wait_for(await house.router.hear(said(f"Mara, #{number}", port, sent_at=at)), 60)
+            assert f"#{number}" in next(iter(port.messages.values()))
