@@ -34,7 +34,15 @@ DISCLOSURE = re.compile(
     re.IGNORECASE,
 )
 MARKUP = re.compile(r"```|<\|?/?\w+\|?>|^\s*(?:#{1,6} |\d+\. |[-•*] )|\{\s*[\"}]|\[(?:INST|/INST|\w+ here)\]|\*\*\w", re.MULTILINE)
-ADMITS = re.compile(r"\bAI\b|\bA\.I\.|\bartificial intelligence\b|人工智能|\bAI", re.IGNORECASE)
+_AN_AI = r"(?:(?:just|only|really|truly|indeed|actually)\s+)?(?:an?\s+)?(?:AI|A\.I\.|artificial intelligence)\b(?!['’]s)"
+ADMITS = re.compile(
+    rf"\b(?:i['’]?m|i am|am i|this is|it['’]?s|it is|that['’]?s|here is|there['’]?s|played by|just|only|yes,?|no,?|truth:?)\s+{_AN_AI}"
+    rf"|\b(?:talking|speaking|writing) (?:to|with)\s+{_AN_AI}|\bnot a person,?\s+{_AN_AI}"
+    r"|\b(?:an|the) AI,? (?:speaks|says|plays|writes|talks|answers|who|that|which|playing|wearing|with|in|behind|here)\b"
+    r"|\b(?:an|the) AI is (?:speaking|playing|writing|behind|who)\b"
+    r"|人工智能(?:在|扮|演|替|写|说)|(?:是|由|个|的)人工智能|人工智能[，。]",
+    re.IGNORECASE,
+)
 _STILL_DENIES = re.compile(
     r"\bnot an? (?:ai|artificial|machine|program)|\b(?:i am|i'm|i’m) (?:a )?(?:real|human|a person|alive)\b|不是人工智能|我是真人|我是人类",
     re.IGNORECASE,
