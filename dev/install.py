@@ -13,6 +13,8 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -23,6 +25,8 @@ LOCK = HOME / "requirements.lock"
 WHAT = {"run": ".", "test": ".[dev,trainer]"}
 GPU_FLAGS = {"cuda": "-DGGML_CUDA=on", "metal": "-DGGML_METAL=on", "vulkan": "-DGGML_VULKAN=on"}
 ALIVE_SECONDS = 15
+AXE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "troupe" / "axe-4.10.3.min.js"
+AXE_PACKAGE = "axe-core@4.10.3"
 NINJA = re.compile(r"\[(\d+)/(\d+)\]")
 
 
@@ -40,6 +44,7 @@ def main() -> int:
         return 1
     if kind == "test":
         install_chromium()
+        install_axe()
     stamp = VENV / f"installed-{kind}.txt"
     wanted = fingerprint(gpu)
     if stamp.is_file() and stamp.read_text() == wanted:
@@ -143,6 +148,24 @@ def install_chromium() -> None:
     fonts = ["fonts-noto-cjk", "fonts-noto-color-emoji"]
     for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium", *fonts]):
         subprocess.run(["apt-get", *command], check=False, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def install_axe() -> None:
+    """axe-core, the judge of the pages' accessibility. Where npm is not, or finds nothing, that test is skipped and says so."""
+    npm = shutil.which("npm")
+    if npm is None or AXE.is_file():
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        packed = subprocess.run([npm, "pack", "--silent", AXE_PACKAGE], check=False, cwd=folder, capture_output=True, text=True)
+        archive = Path(folder) / packed.stdout.strip()
+        if packed.returncode != 0 or not archive.is_file():
+            print(f"{AXE_PACKAGE} could not be fetched with npm; the test that needs it will be skipped", flush=True)
+            return
+        with tarfile.open(archive) as files:
+            script = files.extractfile("package/axe.min.js")
+            if script is not None:
+                AXE.parent.mkdir(parents=True, exist_ok=True)
+                AXE.write_bytes(script.read())
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def sizes(renderer: PromptRenderer, budget: Budget, character: Character) -> tup
     lore = [renderer.count(fill_macros(e.content, char=char, user="")) for e in entries]
     return (
         Size("card", renderer.count(system_text(character)), budget.card),
-        Size("examples", _example_tokens(renderer, character), budget.fixed),
+        Size("examples", _example_tokens(renderer, character), 0 if character.lines else budget.fixed),
         Size("lore", max(lore, default=0), lore_limit),
         Size("lore_constant", sum(n for n, e in zip(lore, entries, strict=True) if e.constant), lore_limit),
         *(Size(part, renderer.count(fill_macros(text, char=char, user=""))) for part, text in texts.items()),

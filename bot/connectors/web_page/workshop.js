@@ -155,7 +155,7 @@ async function measure() {
     output.textContent = size ? t("{count} tokens", { count: number(size.tokens) }) : "";
   }
   const shown = [["card", t("The card, in every prompt")], ["examples", t("Example dialogue")], ["lore", t("The longest lore entry")], ["lore_constant", t("Lore that is always there")]];
-  $("meters").replaceChildren(...shown.filter(([part]) => measured.sizes[part]).map(([part, words]) => {
+  $("meters").replaceChildren(...shown.filter(([part]) => measured.sizes[part]?.limit).map(([part, words]) => {
     const { tokens, limit } = measured.sizes[part];
     return el("div", { class: `meter${tokens > limit ? " over" : ""}` }, words, el("span", {}, `${number(tokens)} / ${number(limit)}`),
       el("progress", { max: Math.max(limit, 1), value: Math.min(tokens, limit), "aria-label": words }));
