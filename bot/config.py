@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationError
 
 from bot.errors import ConfigError
 
@@ -229,6 +229,13 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from error
+    _file: Path | None = PrivateAttr(None)
+
+    @property
+    def file(self) -> Path | None:
+        """Where the settings were read, for processes that need the same ones."""
+        return self._file
+
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:
@@ -236,4 +243,6 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path}:\n{problems}") from error
     home = path.resolve().parent
     places = {name: home / value for name, value in config.paths}
-    return config.model_copy(update={"paths": Paths(**places)})
+    placed = config.model_copy(update={"paths": Paths(**places)})
+    placed._file = path.resolve()
+    return placed

@@ -95,13 +95,14 @@ async def consent(config: Config, person: str, kind: ConsentKind, answer: str) -
         known = await store.person(person)
         who = Person(person, known.name if known is not None else person)
         await store.record_consent(who, kind, granted, channel=None, wording=privacy.WORDINGS[kind].version)
-    return f"{person}: {kind} is {'allowed' if granted else 'refused'} from the next message on."
+        reached = "" if granted or kind != "train" else privacy.told_of(await privacy.leave_training(store, config.paths.models, person))
+    return f"{person}: {kind} is {'allowed' if granted else 'refused'} from the next message on.{reached}"
 
 
 async def forget(config: Config, person: str) -> str:
     async with _store(config) as store:
         rows = await store.forget(_known(person))
-        return str(await privacy.forget_traces(store, person, rows))
+        return str(await privacy.forget_traces(store, config.paths.models, person, rows))
 
 
 @asynccontextmanager

@@ -102,7 +102,7 @@ def load_model(base: Base, *, dtype: str = "float32") -> PreTrainedModel:
         if hasattr(model, "hf_quantizer"):
             del model.hf_quantizer
         model.is_quantized = False  # type: ignore[assignment]
-        model.name_or_path = base.name
+        model.name_or_path = ""  # peft asks the hub about a base of any name, whenever it saves an adapter
         model.config._name_or_path = base.name
     return model
 

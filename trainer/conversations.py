@@ -65,6 +65,11 @@ class Conversations:
         talk = Talk(shown=(), spoken=(exchange,), retrieved=layout.retrieved, kind="served")
         return self._sample(card, card, talk, layout, without=fixed | {exchange.id}, speaker=speaker, last_only=True)
 
+    def heard(self, character: Character, talk: Talk, layout: Layout) -> Sample:
+        """A sample laid out as the bot would ask after what was said in a channel; only the last reply is trained or measured."""
+        own = self._renderer(layout).fixed_ids(character) | {e.id for e in talk.spoken}
+        return self._sample(character, character, talk, layout, without=own, speaker=character, last_only=True)
+
     def _sample(
         self,
         performer: Character,

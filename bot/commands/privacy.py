@@ -5,16 +5,19 @@ Everybody may use them for themselves, also somebody who is blocked. Only an ope
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from types import MappingProxyType
 
 from bot.commands.desk import Caller, Desk, operators_only
-from bot.errors import CommandRefused, StoreBusy
+from bot.errors import CommandRefused, StoreBusy, StoreError
+from bot.memory.collected import Reached, forget_saved_states, leave_files
 from bot.memory.store import Consent, ConsentKind, Store
 
 log = logging.getLogger(__name__)
@@ -74,12 +77,13 @@ class Forgotten:
     person_id: str
     rows: Mapping[str, int]  # table -> how many rows went
     copies: int  # backups that were rewritten
+    reached: Reached  # what was collected to train on
 
     def __str__(self) -> str:
         went = ", ".join(f"{count} {name}" for name, count in self.rows.items()) or "nothing was stored"
         copies = f" They were taken out of {self.copies} backup{'s' if self.copies != 1 else ''} too." if self.copies else ""
         return (
-            f"Forgotten: {went}.{copies} Only a block stays, if there is one. "
+            f"Forgotten: {went}.{copies}{told_of(self.reached)} Only a block stays, if there is one. "
             "Whoever speaks again is met as a stranger, and remembered like one: /privacy consent turns that off."
         )
 
@@ -114,7 +118,7 @@ async def consent(desk: Desk, caller: Caller, kind: ConsentKind, granted: bool) 
         return "Your words are not stored from your next message on. What is stored already, /privacy forget removes."
     if granted:
         return "Thank you: from your next message on, what you say to characters may be used for training. You may withdraw at any time."
-    return "Nothing you say is used for training."
+    return f"Nothing you say is used for training.{told_of(await leave_training(desk.store, desk.models, caller.person.id))}"
 
 
 async def export(desk: Desk, caller: Caller, person_id: str | None = None) -> tuple[str, bytes]:
@@ -147,11 +151,39 @@ async def forget(desk: Desk, caller: Caller, person_id: str | None = None) -> Fo
     await desk.router.forget_sessions()
     rows = await desk.store.forget(person_id)
     await desk.router.forget_sessions()
-    return await forget_traces(desk.store, person_id, rows)
+    return await forget_traces(desk.store, desk.models, person_id, rows)
 
 
-async def forget_traces(store: Store, person_id: str, rows: Mapping[str, int]) -> Forgotten:
-    """The second half of forgetting, after the ``rows`` of the database: copies of it, and its log."""
+async def leave_training(store: Store, models: Path, person_id: str) -> Reached:
+    """Take a person out of everything that was collected to train on, and name the models that saw their words.
+
+    Raises:
+        StoreError: a file could not be changed; the sentence says which.
+    """
+    try:
+        return await asyncio.to_thread(leave_files, store.backups.parent, models, person_id)
+    except OSError as error:
+        raise StoreError(
+            f"{error.filename}: what was collected there could not be changed ({error.strerror}); delete it by hand"
+        ) from error
+
+
+def told_of(reached: Reached) -> str:
+    """For the person: what of the training they were in."""
+    told = ""
+    if reached.rows:
+        told += f" {reached.rows} rows collected from you went too, with everything that was made of them."
+    if reached.builds:
+        told += (
+            f" These models were trained with your words and cannot unlearn them: {', '.join(reached.builds)}; ask for them to be retired."
+        )
+    return told
+
+
+async def forget_traces(store: Store, models: Path, person_id: str, rows: Mapping[str, int]) -> Forgotten:
+    """The second half of forgetting, after the ``rows`` of the database: what was collected, copies, saved prompts, the log."""
+    reached = await leave_training(store, models, person_id)
+    await asyncio.to_thread(forget_saved_states, models)
     copies = await store.forget_in_backups(person_id)
     try:
         await store.checkpoint()
@@ -159,7 +191,7 @@ async def forget_traces(store: Store, person_id: str, rows: Mapping[str, int]) -
         # Somebody is reading a long conversation just now. What is in the log is overwritten by the next writes.
         log.warning("the write-ahead log could not be emptied after a forgetting; the next checkpoint does it")
     log.info("somebody was forgotten rows=%d copies=%d", sum(rows.values()), copies)
-    return Forgotten(person_id, MappingProxyType(rows), copies)
+    return Forgotten(person_id, MappingProxyType(rows), copies, reached)
 
 
 def _whom(caller: Caller, person_id: str | None) -> str:

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from bot.config import Config
 from bot.jobs.backups import back_up
 from bot.jobs.jobs import Job
+from bot.jobs.learning import learn
 from bot.jobs.retention import empty_log, forget_old
 from bot.memory.store import Store
 
 
 def planned(config: Config, store: Store, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> list[Job]:
     """Jobs whose hours are 0 are left out."""
-    settings, memory = config.jobs, config.memory
+    settings, memory, training = config.jobs, config.memory, config.training
 
     async def backup() -> str:
         return await back_up(store, now(), keep=settings.backups_kept)
@@ -25,10 +26,14 @@ def planned(config: Config, store: Store, now: Callable[[], datetime] = lambda: 
     async def checkpoint() -> str:
         return await empty_log(store)
 
+    async def retrain() -> str:
+        return await learn(store, config, now())
+
     backups = settings.backup_hours if store.is_file else 0  # a server's own tools copy it
     jobs = (
         Job("backup", f"copies the database; {settings.backups_kept} are kept", timedelta(hours=backups), backup),
         Job("retention", _retention(config), timedelta(hours=settings.retention_hours), retention),
+        Job("retrain", f"learns from {training.new_pairs} new preferences", timedelta(hours=training.retrain_hours), retrain),
         Job("checkpoint", "empties the database's log", timedelta(hours=settings.checkpoint_hours), checkpoint),
     )
     return [job for job in jobs if job.every]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, Row, func, select
 
 from bot.memory import schema
 from bot.memory.part import Part
@@ -81,6 +81,20 @@ class Lessons(Part):
                     continue
                 held.setdefault(row.person_id, []).append(Receipt(row.id, row.person_id, row.at, row.channel, row.wording))
             return held
+
+        return await self._database.read(work)
+
+    async def preferences_since(self, moment: datetime) -> int:
+        """How much people who agree to training have chosen, changed and rated since then."""
+        agreed = list(await self.receipts())
+        signals, ratings = schema.signals, schema.ratings
+        done = select(func.count()).where(
+            signals.c.at > moment, signals.c.kind.in_(("edit", "choose")), signals.c.person_id.in_(agreed)
+        )  # fmt: skip
+        rated = select(func.count()).where(ratings.c.at > moment, ratings.c.person_id.in_(agreed))
+
+        def work(connection: Connection) -> int:
+            return int(connection.execute(done).scalar_one()) + int(connection.execute(rated).scalar_one())
 
         return await self._database.read(work)
 

@@ -7,6 +7,7 @@ import pytest
 
 from bot.commands import admin, chat, memory, privacy, registering
 from bot.errors import CommandRefused
+from bot.memory.collected import digest
 from bot.messages import ChannelKey, Person
 from tests.commands.conftest import ANNA, BEN, GUILD
 from tests.house import open_test_house, said
@@ -145,3 +146,28 @@ async def test_words_that_were_not_kept_are_not_answered_after_a_crash(config, p
 
         assert await house.router.take_up(lambda _: port) == 0
         assert await house.desk.store.pending() == []
+
+
+async def test_withdrawing_and_forgetting_reach_what_was_collected_and_name_the_models(house, config, as_, exchange):
+    """Rows, the operator's decisions, and everything that was made of them in a run; saved prompts go with them."""
+    await exchange("Hello?", "Aye.")
+    run = config.paths.data / "runs" / "loop-1"
+    row = json.dumps({"key": "gold-1", "said": CANARY, "people": [ANNA.id]}) + "\n"
+    bens = json.dumps({"key": "gold-2", "said": "hello", "people": [BEN.id]}) + "\n"
+    for file in (run / "collect" / "gold.jsonl", run / "lessons" / "train.jsonl", config.paths.data / "exports" / "old" / "gold.jsonl"):
+        file.parent.mkdir(parents=True)
+        file.write_text(row + bens)
+    (config.paths.data / "curation.jsonl").write_text(row)
+    (config.paths.models / "prefixes").mkdir(parents=True)
+    (config.paths.models / "prefixes" / "ada.state").write_bytes(b"state")
+    (config.paths.models / "loop-1.manifest.json").write_text(json.dumps({"trained_on": {"people": [digest(ANNA.id)]}}))
+
+    withdrawn = await privacy.consent(house.desk, as_(), "train", False)
+
+    assert "4 rows collected from you" in withdrawn and "loop-1" in withdrawn
+    assert (run / "collect" / "gold.jsonl").read_text() == bens
+    assert not (run / "lessons").exists()
+    gone = await privacy.forget(house.desk, as_())
+    assert gone.reached.builds == ("loop-1",) and "cannot unlearn" in str(gone)
+    assert found_in(config.paths.data, CANARY, ANNA.id) == []
+    assert not list((config.paths.models / "prefixes").iterdir())
