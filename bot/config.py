@@ -146,6 +146,20 @@ class CharacterSettings(Section):
     registered: int = Field(500, ge=0)
 
 
+class VoiceSettings(Section):
+    """Who speaks aloud. Nobody does where neither a server is named nor espeak-ng is installed."""
+
+    engine: Literal["auto", "espeak-ng", "remote", "none"] = "auto"
+    espeak: str = "espeak-ng"
+    base_url: str = ""
+    model: str = ""
+    voice: str = "alloy"
+    api_key_env: str = "TROUPE_SPEECH_KEY"
+    timeout_seconds: float = Field(30, gt=0)
+    concurrent: int = Field(2, ge=1, le=32)
+    characters: int = Field(1500, ge=1, le=20_000)
+
+
 class WebSettings(Section):
     host: str = "127.0.0.1"
     port: int = Field(8080, ge=0, le=65535)
@@ -209,6 +223,7 @@ class Config(Section):
     jobs: JobSettings = JobSettings()
     training: TrainingSettings = TrainingSettings()
     characters: CharacterSettings = CharacterSettings()
+    voice: VoiceSettings = VoiceSettings()
     web: WebSettings = WebSettings()
     discord: DiscordSettings = DiscordSettings()
     telegram: TelegramSettings = TelegramSettings()

@@ -12,6 +12,7 @@
     ├── ConnectorError       a platform refused or went away
     │   ├── RateLimited      .retry_after_seconds
     │   └── ChannelGone      deleted, or we were removed
+    ├── SpeechError          words could not be spoken aloud
     └── EngineError          the model could not answer
         ├── ModelNotLoadable
         ├── EngineBusy       the queue is full
@@ -76,6 +77,10 @@ class RateLimited(ConnectorError):
 
 class ChannelGone(ConnectorError):
     """The channel was deleted, or we were removed from it."""
+
+
+class SpeechError(BotError):
+    """Words could not be spoken aloud; they are still there to read."""
 
 
 class EngineError(BotError):

@@ -27,6 +27,8 @@ from bot.retrieval.scenes import Scenes
 from bot.sessions.company import Company
 from bot.sessions.router import Router
 from bot.sessions.session import Stage
+from bot.voice.espeak import EspeakSpeaker
+from bot.voice.speech import Speaker
 
 MOST_SCENE_LINES = 200  # that a prompt may show; their tokens are what is limited
 
@@ -61,7 +63,9 @@ async def open_house(config: Config) -> AsyncIterator[House]:
             stage = Stage(config.sessions, config.retrieval, store, engine, renderers, Exemplars(), Scenes(embedder))
             router = Router(stage, company)
             try:
-                yield House(config, Desk(company, router, store, engine, config.paths.models, config.paths.data), stage)
+                async with open_speaker(config) as speaker:
+                    desk = Desk(company, router, store, engine, config.paths.models, config.paths.data, speaker)
+                    yield House(config, desk, stage)
             finally:
                 await router.close()
         finally:
@@ -100,6 +104,23 @@ async def open_engine(config: Config) -> Engine:
 
         return RemoteEngine(config.engine.remote)
     return await SwappingEngine.load(config.engine, config.paths.models)
+
+
+@asynccontextmanager
+async def open_speaker(config: Config) -> AsyncIterator[Speaker | None]:
+    """Whoever speaks aloud; None where nobody can, which is no error."""
+    speaker: Speaker | None = None
+    if config.voice.base_url and config.voice.engine in ("auto", "remote"):
+        from bot.voice.endpoint import EndpointSpeaker  # the same client as the remote engine's
+
+        speaker = EndpointSpeaker(config.voice)
+    elif config.voice.engine in ("auto", "espeak-ng"):
+        speaker = EspeakSpeaker.find(config.voice)
+    try:
+        yield speaker
+    finally:
+        if speaker is not None:
+            await speaker.close()
 
 
 @contextmanager

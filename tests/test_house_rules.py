@@ -19,6 +19,7 @@ HEIGHT = {
     "memory": 3,
     "retrieval": 3,
     "engine": 3,
+    "voice": 3,
     "characters": 2,
     "messages": 1,
     "config": 1,

@@ -165,6 +165,12 @@ class SavedAnswer(BaseModel):
     warnings: list[str]
 
 
+class VoiceAnswer(BaseModel):
+    available: bool
+    engine: str | None
+    why: str | None  # nobody speaks
+
+
 class HealthAnswer(BaseModel):
     status: Literal["ok"]
     open_pages: int

@@ -40,6 +40,7 @@ from bot.commands.why import why
 from bot.config import WebSettings
 from bot.connectors import web_api, web_api_document, web_requests, web_shapes
 from bot.connectors.web_callers import Callers
+from bot.connectors.web_control import WebControl
 from bot.connectors.web_events import EventHub
 from bot.connectors.web_files import PageFiles
 from bot.connectors.web_gallery import WebGallery
@@ -47,6 +48,7 @@ from bot.connectors.web_port import WebPort
 from bot.connectors.web_requests import Refused
 from bot.connectors.web_security import WebSecurity, read_tokens
 from bot.connectors.web_talk import WebTalk
+from bot.connectors.web_voice import WebVoice
 from bot.connectors.web_workshop import WebWorkshop
 from bot.errors import ConfigError
 from bot.memory.store import Beside
@@ -106,6 +108,8 @@ class WebChat:
         middlewares = [web_api.shape_errors, web_requests.answer_errors, guard, security.middleware]
         app = web.Application(client_max_size=web_requests.BODY_BYTES, middlewares=middlewares)
         app.on_response_prepare.append(_secure)
+        control = WebControl(self._desk, files, lambda: self._hub.listeners)
+        app.cleanup_ctx.append(control.listening)
         app.add_routes(
             [
                 *self._routes(files),
@@ -113,6 +117,8 @@ class WebChat:
                 *security.routes(files),
                 *web_api.WebApi(self._desk).routes(),
                 *web_api_document.routes(),
+                *control.routes(),
+                *WebVoice(self._desk, self._callers).routes(),
                 *WebGallery(self._desk, self._callers, files, self._settings.featured).routes(),
                 *WebWorkshop(self._desk, self._callers, files).routes(),
             ]

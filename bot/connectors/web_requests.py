@@ -36,7 +36,7 @@ _SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; media-src 'self'; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Server": "Troupe",
@@ -181,7 +181,11 @@ _JSON_NAMES: Mapping[type, str] = {str: "a text", bool: "true or false", int: "a
 
 
 def channel_name(request: web.Request) -> str:
-    name = unicodedata.normalize("NFC", request.match_info["channel"])
+    return checked_channel(request.match_info["channel"])
+
+
+def checked_channel(text: str) -> str:
+    name = unicodedata.normalize("NFC", text)
     if not _CHANNEL.fullmatch(name):
         raise Refused(404, "A channel's name has up to 40 letters, numbers and hyphens, like lobby.")
     return name

@@ -1,0 +1,1 @@
+"""Words spoken aloud. Knows texts and characters' voices; knows no platform, no database and no model that writes."""
