@@ -292,7 +292,12 @@ class Hearing:
         if not here:
             log.info("removed from a group chat=%d", chat.id)
             await self._office.desk.router.stop(group)
-        elif not was_here and self._concerns(chat.id, chat.type):
+            return
+        if was_here:
+            return
+        let_in = self._concerns(chat.id, chat.type)
+        log.info("added to a group chat=%d%s", chat.id, "" if let_in else ", which telegram.chats leaves out")
+        if let_in:
             hears_all = change.new_chat_member.status == "administrator" or _reads_all(account)
             words = introduction(hears_all, account.username)
             await self._office.port_to(Address(chat.id)).notice(words)
