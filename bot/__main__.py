@@ -258,7 +258,9 @@ def _log_to_stderr(config: Config, *, quiet: bool) -> None:
 def _secrets(config: Config) -> list[str]:
     """Names of the variables that hold something which must not be shown."""
     discord, telegram = config.discord, config.telegram
-    return [config.engine.remote.api_key_env, discord.token_env, telegram.token_env, telegram.webhook_secret_env, *telegram.bots.values()]
+    web = (config.web.token_env, config.web.operator_token_env, config.voice.api_key_env)
+    platforms = (discord.token_env, telegram.token_env, telegram.webhook_secret_env, *telegram.bots.values())
+    return [config.engine.remote.api_key_env, *web, *platforms]
 
 
 def _parser() -> argparse.ArgumentParser:
