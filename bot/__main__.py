@@ -66,8 +66,11 @@ def _run(options: argparse.Namespace, config: Config) -> None:
 
 
 def _bench(options: argparse.Namespace, config: Config) -> None:
-    from bot.bench.command import Wanted, bench  # what it measures with is of use to nobody else
+    from bot.bench.command import Wanted, bench, tune_here  # what it measures with is of use to nobody else
 
+    if options.tune:
+        asyncio.run(tune_here(config, Console()))
+        return
     names = ("channels", "turns", "characters", "reply_tokens", "live_replies", "rounds", "cast", "serial", "json", "plot")
     wanted = Wanted(**{name: getattr(options, name) for name in names}, against=tuple(options.against))
     asyncio.run(bench(config, wanted, Console()))
@@ -342,6 +345,7 @@ def _parser() -> argparse.ArgumentParser:
     measured.add_argument(
         "--against", action="append", default=[], metavar="URL", help="compare with a server's /completions; may be given again"
     )
+    measured.add_argument("--tune", action="store_true", help="instead, find the quickest settings for this machine and keep them")
     measured.add_argument("--json", type=Path, metavar="FILE", help="write every figure to a file")
     measured.add_argument("--plot", type=Path, metavar="FILE", help="draw an SVG picture")
 

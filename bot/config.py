@@ -56,8 +56,8 @@ class EngineSettings(Section):
     queue: int = Field(256, ge=1)
     threads: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
     batch_tokens: int = Field(512, ge=32)
-    chunk_tokens: int = Field(64, ge=16)
-    cache_type: Literal["f16", "q8_0"] = "f16"
+    chunk_tokens: Literal["auto"] | Annotated[int, Field(ge=16)] = "auto"
+    cache_type: Literal["auto", "f16", "q8_0"] = "auto"
     flash_attention: Literal["auto", "on", "off"] = "auto"
     watch_seconds: Annotated[float, Field(ge=0, le=86400)] = 5
     remote: RemoteEngine = RemoteEngine()
@@ -229,6 +229,13 @@ class Config(Section):
     telegram: TelegramSettings = TelegramSettings()
     log: LogSettings = LogSettings()
 
+    _file: Path | None = PrivateAttr(None)
+
+    @property
+    def file(self) -> Path | None:
+        """Where the settings were read, for processes that need the same ones."""
+        return self._file
+
 
 def load_config(path: Path) -> Config:
     """Read and check the whole file at once.
@@ -244,13 +251,6 @@ def load_config(path: Path) -> Config:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is not valid TOML: {error}") from error
-    _file: Path | None = PrivateAttr(None)
-
-    @property
-    def file(self) -> Path | None:
-        """Where the settings were read, for processes that need the same ones."""
-        return self._file
-
     try:
         config = Config.model_validate(raw)
     except ValidationError as error:

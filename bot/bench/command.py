@@ -16,13 +16,14 @@ from rich.progress import Progress
 from bot.bench import report
 from bot.bench.contestants import Contestant, Serial, Server, Troupe
 from bot.bench.run import Prefixes, Row, measure, steps
+from bot.bench.tune import ticks, tune
 from bot.bench.work import CastWork, TextWork, Work
 from bot.characters.cast import Cast
 from bot.characters.prompt import Budget, Layout, PromptRenderer
 from bot.config import Config
 from bot.engine.engine import LlamaEngine
 from bot.engine.models import find_model
-from bot.engine.threads import usable_cores
+from bot.engine.tuning import choose, write_tuning
 from bot.errors import ConfigError
 
 
@@ -56,13 +57,13 @@ async def bench(config: Config, wanted: Wanted, console: Console) -> None:
     settings = config.engine.model_copy(
         update={"live_replies": live, "prefix_megabytes": 0, "queue": max(config.engine.queue, wanted.channels)}
     )
-    threads = usable_cores() if settings.threads == "auto" else settings.threads
     file = await asyncio.to_thread(find_model, settings.model, config.paths.models)
+    choice = choose(settings, file)
     engine = await LlamaEngine.load(settings, config.paths.models)
     work, kinds = await asyncio.to_thread(_work, config, wanted, engine)
     rows: list[Row] = []
     lags: list[float] = []
-    async with _contestants(engine, wanted, file.path, threads) as contestants:
+    async with _contestants(engine, wanted, file.path, choice.threads) as contestants:
         with Progress(console=Console(stderr=True)) as progress:
             bar = progress.add_task(f"{wanted.channels} channels", total=steps(contestants, wanted.rounds, kinds))
             figures = measure(work, contestants, rounds=wanted.rounds, turns=wanted.turns, reply_tokens=wanted.reply_tokens, prefixes=kinds)
@@ -75,8 +76,14 @@ async def bench(config: Config, wanted: Wanted, console: Console) -> None:
                 watch.cancel()
         status = engine.status
     about = {
-        "machine": report.machine(threads),
-        "model": {"build": engine.build, "bytes": file.path.stat().st_size, "context_tokens": engine.context_tokens, "live_replies": live},
+        "machine": report.machine(choice.threads),
+        "model": {
+            "build": engine.build,
+            "bytes": file.path.stat().st_size,
+            "context_tokens": engine.context_tokens,
+            "live_replies": live,
+            **choice.model_dump(),
+        },
         "ratios": report.ratios(rows),
         "outside_decode_and_sampling": 1 - (status.decode_seconds + status.sampling_seconds) / status.step_seconds,
         "event_loop_lag_p99_seconds": sorted(lags)[len(lags) * 99 // 100],
@@ -87,6 +94,21 @@ async def bench(config: Config, wanted: Wanted, console: Console) -> None:
         _write(wanted.json, report.as_json(rows, **about))
     if wanted.plot is not None:
         _write(wanted.plot, report.svg(rows))
+
+
+async def tune_here(config: Config, console: Console) -> None:
+    """Measure how llama.cpp is quickest here, and keep that beside the model for every start from now on."""
+    settings = config.engine
+    file = await asyncio.to_thread(find_model, settings.model, config.paths.models)
+    with Progress(console=Console(stderr=True)) as progress:
+        bar = progress.add_task("tuning", total=ticks(settings))
+        choice, table = await asyncio.to_thread(tune, settings, file, lambda: progress.advance(bar))
+    console.print(table)
+    try:
+        path = write_tuning(choice, settings, file)
+    except OSError as error:
+        raise ConfigError(f"{file.path.parent}: cannot be written ({error.strerror}); set paths.models to a folder of yours") from error
+    console.print(f"Written to {path}; it counts wherever config.toml says auto. Delete the file to go back to what is usual.")
 
 
 def _work(config: Config, wanted: Wanted, engine: LlamaEngine) -> tuple[Work, Sequence[Prefixes]]:

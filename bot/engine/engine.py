@@ -7,7 +7,7 @@ import importlib.metadata
 import logging
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Self
 
 from bot.config import EngineSettings
 from bot.engine import native
@@ -17,8 +17,8 @@ from bot.engine.prefix_files import PrefixFiles
 from bot.engine.requests import Request
 from bot.engine.room import check_fits, slot_tokens
 from bot.engine.scheduler import Scheduler, Status
-from bot.engine.threads import usable_cores
 from bot.engine.tokenizer import LlamaTokenizer
+from bot.engine.tuning import Choice, choose, gpu_layers
 from bot.errors import EngineError, PromptTooLong
 from bot.messages import ChannelKey, Piece, Prompt, Sampling
 
@@ -46,13 +46,16 @@ class LlamaEngine:
             ModelNotLoadable: a sentence that says what to do.
         """
         file = await asyncio.to_thread(_find_and_measure, settings, models)
-        files = _prefix_files(settings, file, models)
-        scheduler = Scheduler(settings, lambda: _open_context(settings, file), files, asyncio.get_running_loop())
+        choice = choose(settings, file)
+        files = _prefix_files(settings, choice, file, models)
+        scheduler = Scheduler(
+            settings, lambda: _open_context(settings, choice, file), files, asyncio.get_running_loop(), chunk_tokens=choice.chunk_tokens
+        )
         model = await asyncio.wrap_future(scheduler.start())
         context_tokens = slot_tokens(model, settings)
         if context_tokens < settings.context_tokens:
             log.warning("context is smaller than asked asked=%d trained=%d", settings.context_tokens, context_tokens)
-        log.info("model loaded build=%s context_tokens=%d live_replies=%d", file.build, context_tokens, settings.live_replies)
+        log.info("model loaded build=%s context_tokens=%d live_replies=%d %s", file.build, context_tokens, settings.live_replies, choice)
         return cls(scheduler, model, file, context_tokens)
 
     @property
@@ -141,7 +144,7 @@ def _find_and_measure(settings: EngineSettings, models: Path) -> ModelFile:
     return file
 
 
-def _open_context(settings: EngineSettings, file: ModelFile) -> Context:
+def _open_context(settings: EngineSettings, choice: Choice, file: ModelFile) -> Context:
     """One stream of the cache for each live reply, without flash attention on a CPU.
 
     Tokens/s of eight replies together / of reading a prompt beside them, on the starter (2 threads; 900 tokens that all share and
@@ -153,7 +156,7 @@ def _open_context(settings: EngineSettings, file: ModelFile) -> Context:
         no flash, unified   85          149         126
         no flash, streams   96          316         146
     """
-    model = Model(file.path, gpu_layers=_gpu_layers(settings))
+    model = Model(file.path, gpu_layers=gpu_layers(settings))
     slots = settings.live_replies
     return Context(
         model,
@@ -161,36 +164,22 @@ def _open_context(settings: EngineSettings, file: ModelFile) -> Context:
         sequences=slots,
         batch_tokens=settings.batch_tokens,
         outputs=slots,
-        threads=usable_cores() if settings.threads == "auto" else settings.threads,
-        cache_type=settings.cache_type,
-        flash_attention=_flash_attention(settings),
+        threads=choice.threads,
+        cache_type=choice.cache_type,
+        flash_attention=choice.flash_attention,
         unified=False,
     )
 
 
-def _flash_attention(settings: EngineSettings) -> Literal["on", "off"]:
-    """On a GPU it is faster, on a CPU it takes twice as long; llama.cpp keeps values as q8_0 only with it."""
-    if settings.flash_attention != "auto":
-        return settings.flash_attention
-    return "on" if _gpu_layers(settings) or settings.cache_type != "f16" else "off"
-
-
-def _prefix_files(settings: EngineSettings, file: ModelFile, models: Path) -> PrefixFiles | None:
+def _prefix_files(settings: EngineSettings, choice: Choice, file: ModelFile, models: Path) -> PrefixFiles | None:
     if not settings.prefix_megabytes:
         return None
-    known = file.path.stat()
     identity = (
-        file.sha256 or f"{file.path} {known.st_size} {known.st_mtime_ns}",
-        settings.cache_type,
-        _flash_attention(settings),  # values lie in another order without it
-        _gpu_layers(settings),
+        file.identity,
+        choice.cache_type,
+        choice.flash_attention,  # values lie in another order without it
+        gpu_layers(settings),
         settings.live_replies,  # llama.cpp writes one entry for each stream
         importlib.metadata.version("llama-cpp-python"),
     )
     return PrefixFiles(models / "prefixes", identity, settings.prefix_megabytes * 1_000_000)
-
-
-def _gpu_layers(settings: EngineSettings) -> int:
-    if settings.gpu_layers != "auto":
-        return settings.gpu_layers
-    return -1 if native.supports_gpu() else 0  # -1: all of them

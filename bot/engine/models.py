@@ -46,6 +46,14 @@ class ModelFile:
         """The stamp of what it answers."""
         return f"unmanaged:{self.name}" if self.sha256 is None else f"{self.name}@{self.sha256[:8]}"
 
+    @property
+    def identity(self) -> str:
+        """Differs wherever the content may differ."""
+        if self.sha256 is not None:
+            return self.sha256
+        known = self.path.stat()
+        return f"{self.path} {known.st_size} {known.st_mtime_ns}"
+
 
 def find_model(wanted: str, models: Path) -> ModelFile:
     """The file behind ``engine.model``: ``current``, a path, or ``owner/repo/file.gguf`` on a model hub.

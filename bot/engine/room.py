@@ -9,7 +9,7 @@ from bot.config import EngineSettings
 from bot.engine.native import Model
 from bot.errors import ModelNotLoadable
 
-_CELL_BYTES = {"f16": 2.0, "q8_0": 34 / 32}  # q8_0: 32 values and a two-byte scale
+_CELL_BYTES = {"auto": 2.0, "f16": 2.0, "q8_0": 34 / 32}  # q8_0: 32 values and a two-byte scale
 _WORKING_BYTES = 128 * 1024 * 1024  # compute buffers, logits, Python; measured with the starter
 
 

@@ -81,9 +81,16 @@ class Scheduler:
     """
 
     def __init__(
-        self, settings: EngineSettings, open_context: Callable[[], Context], files: PrefixFiles | None, loop: asyncio.AbstractEventLoop
+        self,
+        settings: EngineSettings,
+        open_context: Callable[[], Context],
+        files: PrefixFiles | None,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        chunk_tokens: int,
     ) -> None:
         self._settings = settings
+        self._chunk_tokens = chunk_tokens
         self._open_context = open_context
         self._files = files
         self._loop = loop
@@ -298,7 +305,7 @@ class Scheduler:
         readers = [request for request in seated if not request.replying]
         budget = self._settings.batch_tokens - len(replying)
         if replying:
-            budget = min(budget, self._settings.chunk_tokens)
+            budget = min(budget, self._chunk_tokens)
         parts = [Part(request, 1) for request in replying] + self._share_out(readers, budget)
         return sorted(parts, key=lambda part: part.slot.id)  # llama.cpp takes neighbours together if they come in order
 
