@@ -281,6 +281,10 @@ class Engine(Protocol):
         """Read what a character's prompts begin with while nobody waits, where that helps."""
         ...
 
+    def forget(self, channel: ChannelKey | None = None) -> None:
+        """Keep nothing in memory of what was said in a channel, or in any, but for replies that are being made."""
+        ...
+
     async def close(self) -> None: ...
 
 

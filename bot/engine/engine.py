@@ -75,8 +75,11 @@ class LlamaEngine:
         """What it is doing, as of its last step."""
         return self._scheduler.status
 
-    def forget(self, channel: ChannelKey) -> None:
-        """Keep nothing in memory of what was said in a channel; it is read again when somebody goes on there."""
+    def forget(self, channel: ChannelKey | None = None) -> None:
+        """Keep nothing in memory of what was said in a channel, or in any; it is read again when somebody goes on there.
+
+        Replies that are being made keep their slots until they end.
+        """
         self._scheduler.forget(channel)
 
     def position(self, channel: ChannelKey) -> int | None:

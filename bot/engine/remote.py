@@ -98,6 +98,9 @@ class RemoteEngine:
     async def warm(self, prefix: Sequence[int]) -> None:
         """Nothing to do: what the server keeps ready is its own business."""
 
+    def forget(self, channel: ChannelKey | None = None) -> None:
+        """Nothing to do either: a server's cache cannot be told to."""
+
     async def stream(
         self,
         prompt: Prompt,

@@ -18,6 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
+from typing import Final
 
 from bot.config import EngineSettings
 from bot.engine.native import Context, Model, Outcome
@@ -29,6 +30,8 @@ from bot.errors import EngineBusy, EngineError, EngineStopped
 from bot.messages import ChannelKey, FinishReason, Piece
 
 log = logging.getLogger(__name__)
+
+_PREFIX: Final = "prefix"  # in the place of a channel: what a character's prompts begin with
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +104,7 @@ class Scheduler:
 
         self._wake = threading.Condition()  # guards the next five
         self._inbox: list[Request] = []
-        self._forgotten: list[ChannelKey] = []
+        self._forgotten: list[ChannelKey | None] = []
         self._in_step: list[Request] = []
         self._stopping = False
         self._stopped = False
@@ -139,8 +142,8 @@ class Scheduler:
                 self._context.abort()
             self._wake.notify()
 
-    def forget(self, channel: ChannelKey) -> None:
-        """Keep nothing of what was said in a channel, but for a reply that is being made there."""
+    def forget(self, channel: ChannelKey | None) -> None:
+        """Keep nothing of what was said in a channel (None: in any), but for replies that are being made."""
         with self._wake:
             self._forgotten.append(channel)
             self._wake.notify()
@@ -211,7 +214,7 @@ class Scheduler:
             forgotten, self._forgotten = self._forgotten, []
             going_on = not self._stopping
         if forgotten:
-            self._table.forget(lambda key: isinstance(key, tuple) and key[0] in forgotten)
+            self._table.forget(lambda key: isinstance(key, tuple) and key[0] != _PREFIX and (None in forgotten or key[0] in forgotten))
         return going_on
 
     def _reap(self) -> None:
@@ -468,7 +471,7 @@ class Scheduler:
 
 
 def _key_of(prefix: Sequence[int]) -> tuple[str, tuple[int, ...]]:
-    return "prefix", tuple(prefix)
+    return _PREFIX, tuple(prefix)
 
 
 def _deliver(outbox: list[tuple[Request, Piece | EngineError]]) -> None:

@@ -46,6 +46,7 @@ class Slot:
     key: Hashable = None  # whose conversation this is; None: nobody's
     tokens: list[int] = field(default_factory=list)  # evaluated, in order; a token's position is its index
     live: bool = False  # somebody works on it: neither to be given away nor to be continued by others
+    unwanted: bool = False  # to be emptied as soon as nobody works on it
     used: int = 0  # when it was last of use, in ticks
 
 
@@ -167,12 +168,12 @@ class SlotTable:
             self.clear(older)
         slot.live = False
         self._touch(slot)
-        if not slot.tokens:
+        if slot.unwanted or not slot.tokens:
             self.clear(slot)
 
     def clear(self, slot: Slot) -> None:
         self.cut(slot, 0)
-        slot.key, slot.used = None, 0
+        slot.key, slot.unwanted, slot.used = None, False, 0
 
     def shelve(self, key: Hashable, slot: Slot) -> State:
         """Put a copy of what a slot holds on the shelf."""
@@ -181,11 +182,13 @@ class SlotTable:
         return state
 
     def forget(self, unwanted: Callable[[Hashable], bool]) -> None:
-        """Keep nothing of the conversations with such keys, but for those that somebody works on."""
+        """Keep nothing of the conversations with such keys; of those that somebody works on, nothing beyond that."""
         for key in [parked.key for parked in self.shelf if unwanted(parked.key)]:
             self.shelf.remove(key)
         for slot in self.slots:
-            if not slot.live and unwanted(slot.key):
+            if slot.live and unwanted(slot.key):
+                slot.unwanted = True
+            elif unwanted(slot.key):
                 self.clear(slot)
 
     # -- growing and shrinking
@@ -233,7 +236,7 @@ class SlotTable:
     # -- inside
 
     def _sources(self) -> list[Slot | Parked]:
-        return [*self.slots, *self.shelf]
+        return [*(slot for slot in self.slots if not slot.unwanted), *self.shelf]
 
     def _shared(self, source: Slot | Parked, tokens: list[int]) -> int:
         shared = common_length(source.tokens, tokens)

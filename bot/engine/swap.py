@@ -130,6 +130,10 @@ class SwappingEngine:
         with self.hold() as engine:
             await engine.warm(prefix)
 
+    def forget(self, channel: ChannelKey | None = None) -> None:
+        """On the engine of now. One that is on its way out takes what it holds with it."""
+        self._served.engine.forget(channel)
+
     async def ended(self) -> None:
         """Return when the engine that answers is gone: after ``close``, or because its thread died. One that was swapped out may go."""
         while True:

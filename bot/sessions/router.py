@@ -241,11 +241,13 @@ class Router:
         conversation = self._conversations.get(channel)
         if conversation is not None:
             conversation.forget()
+        self._stage.engine.forget(channel)
 
     async def forget_sessions(self) -> None:
         """The same everywhere: somebody's words are gone, and no session may go on with them."""
         for conversation in self._conversations.values():
             conversation.forget()
+        self._stage.engine.forget()
         await self.recaps.drop()
 
     @property

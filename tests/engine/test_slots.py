@@ -47,8 +47,9 @@ class Channels(RuleBasedStateMachine):
 
     @rule(target=live, key=st.integers(0, 7), tokens=TOKENS)
     def open(self, key, tokens):
-        known = [source.tokens for source in (*self.table.slots, *self.table.shelf)]
-        best = max(common_length(tokens, other) for other in known)
+        wanted = [slot for slot in self.table.slots if not slot.unwanted]
+        known = [source.tokens for source in (*wanted, *self.table.shelf)]
+        best = max((common_length(tokens, other) for other in known), default=0)
         try:
             slot = self.table.open(key, tokens)
         except NoSlot:
@@ -76,6 +77,7 @@ class Channels(RuleBasedStateMachine):
         self.table.forget(lambda known: known == key)
         assert self.table.resting(key) is None
         assert all(parked.key != key for parked in self.table.shelf)
+        assert all(slot.unwanted for slot in self.table.live if slot.key == key)
 
     @rule()
     def gather(self):

@@ -180,6 +180,23 @@ async def test_a_forgotten_channel_leaves_nothing_in_memory(model: Path):
         assert (await cost(engine, asked, channel="first")).evaluated_tokens <= len(asked.tokens) - asked.prefix_tokens
 
 
+async def test_forgetting_reaches_a_reply_that_is_being_made_when_it_ends(model: Path):
+    """It is not cut short, and nothing of it stays. The character's beginning, which nobody said, does."""
+    async with engine_on(model) as engine:
+        asked = prompt(engine, MARA, SECRET)
+        await say(engine, asked, channel="before")
+        running = asyncio.create_task(say(engine, asked, replace(GREEDY, max_tokens=200), channel="running"))
+        await until(engine, lambda status: status.live == 1)
+
+        engine.forget()
+        _, last = await running
+        status = await until(engine, lambda status: not status.cells_used)
+
+        assert last.counters.reply_tokens == 200
+        assert [parked.key[0] for parked in engine._scheduler._table.shelf] == ["prefix"]
+        assert status.parked == 1
+
+
 async def test_moving_a_reply_beside_another_does_not_change_it(model: Path):
     """Four replies run in four slots; two end early and leave gaps, so that the others are moved in the middle of their text."""
     async with engine_on(model, live_replies=4) as engine:
