@@ -308,7 +308,8 @@ class Scheduler:
         readers = [request for request in seated if not request.replying]
         budget = self._settings.batch_tokens - len(replying)
         if replying:
-            budget = min(budget, self._chunk_tokens)
+            # A chunk for each who waits: when many do, the few who are answered wait once instead of being made in small batches.
+            budget = min(budget, self._chunk_tokens * len(readers))
         parts = [Part(request, 1) for request in replying] + self._share_out(readers, budget)
         return sorted(parts, key=lambda part: part.slot.id)  # llama.cpp takes neighbours together if they come in order
 
