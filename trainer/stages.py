@@ -23,10 +23,11 @@ STAGES = (
     StageRow("profile", "lines -> who says them, and a card", "trainer.profile", "troupe-train profile --run play"),
     StageRow(
         "synthesize",
-        "what no source says, answered in role by a teacher",
+        "what no source says, made by a teacher in one of eight ways",
         "trainer.synthesize",
-        "troupe-train synthesize general --run company --teacher http://127.0.0.1:8081/v1",
+        "troupe-train synthesize rolegpt context-instruct --run company --teacher http://127.0.0.1:8081/v1",
     ),
+    StageRow("mix", "own lines and synthesised rows, in proportion", "trainer.mix", "troupe-train mix --run company --preset B"),
     StageRow("dataset", "characters' lines -> samples", "trainer.dataset", "troupe-train dataset --run company --draws 4"),
     StageRow("tune", "samples -> a LoRA adapter", "trainer.tune", "troupe-train tune --run company --threads 2"),
     StageRow("merge", "base + adapter -> a whole model", "trainer.merge", "troupe-train merge --run company"),
