@@ -26,6 +26,7 @@ from tests.loopback.openai_server import openai_server
 
 BUSY, ASKED = 8, 20
 CHANNELS, MESSAGES = 50, 10
+PATIENCE_SECONDS = 600.0
 
 
 async def discord(folder: Path) -> None:
@@ -70,7 +71,8 @@ async def fifty(folder: Path) -> None:
 
         async def talk(channel: dict[str, Any]) -> None:
             for number in range(MESSAGES):
-                await here.hear(channel, f"line {number} of {channel['name']}")
+                await here.discord.say(channel, here.anna, f"line {number} of {channel['name']}")
+                await here.discord.until(lambda number=number: _answered(here, channel, number), "a reply", PATIENCE_SECONDS)
 
         await asyncio.gather(*map(talk, channels))
         wrong = [
@@ -81,6 +83,10 @@ async def fifty(folder: Path) -> None:
         ]
     seconds = time.monotonic() - began
     print(f"Discord, {CHANNELS} channels x {MESSAGES}: {seconds:.0f} s; channels with a lost, doubled or misplaced reply: {len(wrong)}")
+
+
+def _answered(here: discord_stage.Stage, channel: dict[str, Any], number: int) -> bool:
+    return len(here.discord.said_by(channel)) > number and not here.house.router.speaking(here.key(channel))
 
 
 async def telegram(folder: Path) -> None:

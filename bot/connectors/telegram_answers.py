@@ -20,7 +20,7 @@ from bot.connectors.telegram_border import Address, refuses_entities
 from bot.connectors.telegram_copies import stored_number
 from bot.connectors.telegram_port import NO_PREVIEW, TRIES, TelegramPort
 from bot.connectors.telegram_rights import Rights
-from bot.connectors.telegram_tongue import said_to
+from bot.connectors.telegram_tongue import in_language
 from bot.connectors.telegram_words import ANSWER, LONGEST_CAPTION, plainly, spoken, uncalled, units
 from bot.errors import BotError, CommandRefused
 from bot.messages import Channel, ChannelKey, Reply
@@ -67,6 +67,7 @@ class Asked:
     address: Address
     caller: Caller
     words: str = ""  # what stands behind the command
+    language: str = ""  # of whoever asks
 
     @property
     def desk(self) -> Desk:
@@ -86,7 +87,7 @@ class Asked:
 
     def answer(self, text: str, buttons: InlineKeyboardMarkup | ForceReply | None = None) -> None:
         """Say it as Troupe, in as many messages as it takes."""
-        self.office.later(self._say(self.address, said_to(self.message, text), buttons), "answer")
+        self.office.later(self._say(self.address, in_language(text, self.language), buttons), "answer")
 
     def answer_with_file(self, text: str, name: str, data: bytes) -> None:
         self.office.later(self._send_file(self.address, text, name, data), "answer")
@@ -95,7 +96,7 @@ class Asked:
         self, text: str, buttons: InlineKeyboardMarkup | None = None, *, ask_again: str, file: tuple[str, bytes] | None = None
     ) -> None:
         """Say it where nobody else reads it; ``ask_again`` is the command that does the same in a private chat."""
-        self.office.later(self._say_privately(said_to(self.message, text), buttons, ask_again, file), "answer")
+        self.office.later(self._say_privately(in_language(text, self.language), buttons, ask_again, file), "answer")
 
     def show(self, character: Character, text: str, buttons: InlineKeyboardMarkup | None = None) -> None:
         """A character with its portrait, saying ``text``."""
@@ -107,7 +108,7 @@ class Asked:
         async def wait() -> None:
             try:
                 if not await turn:
-                    await self._say(self.address, said_to(self.message, said), None)
+                    await self._say(self.address, in_language(said, self.language), None)
             except BotError as error:
                 log.info("a wish was not carried out channel=%s error=%s", self.address.key, type(error).__name__)
 
@@ -144,7 +145,7 @@ class Asked:
         except (Forbidden, BadRequest):  # they have never written to us; only they can begin
             link = f"https://t.me/{self.account.username}?start={ask_again}"
             await self._say(
-                self.address, said_to(self.message, WRITE_TO_ME), InlineKeyboardMarkup([[InlineKeyboardButton("Read it", url=link)]])
+                self.address, in_language(WRITE_TO_ME, self.language), InlineKeyboardMarkup([[InlineKeyboardButton("Read it", url=link)]])
             )
 
     async def _say_or_file(self, address: Address, text: str, buttons: InlineKeyboardMarkup | None, file: tuple[str, bytes] | None) -> None:

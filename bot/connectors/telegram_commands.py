@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from types import MappingProxyType
 
 from telegram import Message
@@ -17,7 +18,7 @@ from bot.connectors.telegram_answers import Asked, downloaded
 from bot.connectors.telegram_buttons import SLEEP, about_privacy, of_settings, to_answer, to_forget, to_pick
 from bot.connectors.telegram_making import Making
 from bot.connectors.telegram_menu import MENU, OWN_BOT
-from bot.connectors.telegram_tongue import in_chinese, said_to
+from bot.connectors.telegram_tongue import in_language, is_chinese
 from bot.connectors.telegram_topics import topic_of
 from bot.errors import CommandRefused
 from bot.memory.store import ConsentKind, Fact
@@ -84,9 +85,9 @@ class Commands:
             return
         own = asked.office.own_character(asked.account)
         if own is not None:
-            asked.show(own, f"{own.greeting(asked.caller.person.name)}\n\n{said_to(asked.message, MADE_UP)}")
+            asked.show(own, f"{own.greeting(asked.caller.person.name)}\n\n{in_language(MADE_UP, asked.language)}")
         elif asked.words in ("privacy", "memory", "forgetme", "help"):
-            await self._known[asked.words](Asked(asked.office, asked.account, asked.message, asked.address, asked.caller))
+            await self._known[asked.words](replace(asked, words=""))
         elif asked.words:
             await self._choose(asked, asked.words)
         else:
@@ -94,7 +95,7 @@ class Commands:
             asked.answer(f"Who would you like to talk to? You can change that at any time.\n{_GREETED}", to_pick(everybody))
 
     async def _help(self, asked: Asked) -> None:
-        chinese = in_chinese(asked.message)
+        chinese = is_chinese(asked.language)
         lines = [
             f"/{e.name}: {e.chinese if chinese else e.words}" for e in MENU if asked.private or "g" in e.where or asked.caller.moderates
         ]
@@ -110,11 +111,11 @@ class Commands:
             await self._choose(asked, asked.words)
         else:
             info = await character.info(asked.desk, asked.caller, asked.words)
-            asked.show(info.character, about(info, asked.message), None if info.awake else to_pick([info.character]))
+            asked.show(info.character, about(info, asked.language), None if info.awake else to_pick([info.character]))
 
     async def _choose(self, asked: Asked, name: str) -> None:
         info = await character.choose(asked.desk, asked.caller, name)
-        asked.show(info.character, f"{info.greeting}\n\n{said_to(asked.message, info.notice)}")
+        asked.show(info.character, f"{info.greeting}\n\n{in_language(info.notice, asked.language)}")
 
     async def _characters(self, asked: Asked) -> None:
         present = await character.characters(asked.desk, asked.caller)
@@ -264,10 +265,10 @@ def introduction(hears_all: bool, username: str) -> str:
     return HEARS_ALL if hears_all else FOR_GROUPS.format(name=username)
 
 
-def about(info: character.CharacterInfo, message: Message) -> str:
+def about(info: character.CharacterInfo, language: str) -> str:
     """A character on a few lines."""
     tagline = info.character.settings.tagline
-    return "\n\n".join(part for part in (tagline, info.greeting, said_to(message, info.notice)) if part)
+    return "\n\n".join(part for part in (tagline, info.greeting, in_language(info.notice, language)) if part)
 
 
 async def wake(asked: Asked, name: str) -> None:
@@ -275,7 +276,7 @@ async def wake(asked: Asked, name: str) -> None:
     wanted = asked.desk.company.find(asked.caller.channel, name)
     there = await topic_of(asked, wanted)
     info = await character.wake(there.desk, there.caller, wanted.slug)
-    there.show(info.character, f"{info.greeting}\n\n{said_to(asked.message, info.notice)}")
+    there.show(info.character, f"{info.greeting}\n\n{in_language(info.notice, asked.language)}")
 
 
 async def settings_of(asked: Asked) -> tuple[str, bool, bool]:

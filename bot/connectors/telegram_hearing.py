@@ -21,7 +21,7 @@ from bot.connectors.telegram_commands import NEEDS_RIGHTS, PHOTO_LOSES, Commands
 from bot.connectors.telegram_copies import Copies, is_for, stored_number
 from bot.connectors.telegram_making import Making, is_step
 from bot.connectors.telegram_presses import ABOUT_RIGHTS, pressed
-from bot.connectors.telegram_tongue import said_to
+from bot.connectors.telegram_tongue import in_language, language_of
 from bot.errors import BotError, CommandRefused, StoreError
 from bot.messages import Attachment, ChannelKey, Incoming, Person
 from bot.sessions.casting import named_in
@@ -96,7 +96,7 @@ class Hearing:
         text = self._words(message)
         if not text:
             if address.private:
-                await port.notice(said_to(message, PHOTO_LOSES if message.photo else ONLY_TEXT))
+                await port.notice(in_language(PHOTO_LOSES if message.photo else ONLY_TEXT, language_of(message)))
             return
         desk, key = self._office.desk, address.key
         awake = await self._awake(account, address)
@@ -106,7 +106,7 @@ class Hearing:
         if not (awake or addressed or reply_to):
             # Nobody listens: what is said here is none of our business, and is not stored.
             if called:
-                await port.notice(said_to(message, NOBODY_HERE))
+                await port.notice(in_language(NOBODY_HERE, language_of(message)))
             return
         incoming = Incoming(
             channel=key,
@@ -195,7 +195,7 @@ class Hearing:
     async def _command(self, account: Account, message: Message, address: Address, person: Person, name: str, words: str) -> None:
         if not self._commands.has(name, bool(account.character)):
             if address.private:
-                await self._office.port_to(address).notice(said_to(message, NO_COMMAND))
+                await self._office.port_to(address).notice(in_language(NO_COMMAND, language_of(message)))
             return
 
         async def carry_out(asked: Asked) -> None:
@@ -255,7 +255,7 @@ class Hearing:
     def _asked(self, account: Account, message: Message, address: Address, person: Person, words: str) -> Asked:
         operator = person.id.removeprefix(f"{PLATFORM}:") in map(str, self._office.settings.operators)
         caller = Caller(person, address.key, self._office.port_to(address), moderator=address.private, operator=operator)
-        return Asked(self._office, account, message, address, caller, words)
+        return Asked(self._office, account, message, address, caller, words, language_of(message))
 
     async def _pressed(self, account: Account, query: CallbackQuery) -> None:
         message = query.message
@@ -266,7 +266,7 @@ class Hearing:
             return
         address = address_of(message, account.character)
         person = _person(query.from_user)
-        asked = self._asked(account, message, address, person, "")
+        asked = replace(self._asked(account, message, address, person, ""), language=query.from_user.language_code or "")
         if await self._seen_before(asked, f"press {query.id}", "press"):
             return
         if (query.data or "").partition(":")[0] in ABOUT_RIGHTS:

@@ -11,6 +11,7 @@ from bot.commands import character, chat, privacy
 from bot.connectors import telegram_buttons as buttons
 from bot.connectors.telegram_answers import WENT_WRONG, Asked
 from bot.connectors.telegram_commands import FORGET_QUESTION, NO_TAKE, about, change_setting, settings_of, wake
+from bot.connectors.telegram_tongue import in_language
 from bot.errors import BotError, CommandRefused
 from bot.memory.store import ConsentKind
 
@@ -28,9 +29,9 @@ async def pressed(query: CallbackQuery, asked: Asked) -> None:
     except BotError as error:
         said = str(error)
     except Exception:
-        asked.office.later(_toast(query, WENT_WRONG), "toast")
+        asked.office.later(_toast(query, in_language(WENT_WRONG, asked.language)), "toast")
         raise
-    asked.office.later(_toast(query, said), "toast")
+    asked.office.later(_toast(query, in_language(said, asked.language)), "toast")
 
 
 async def _carry_out(data: str, asked: Asked) -> str:
@@ -104,7 +105,7 @@ async def _pick(asked: Asked, named: str) -> str:
         await wake(asked, wanted.slug)
         return f"{wanted.name} comes in."
     info = await character.choose(asked.desk, asked.caller, wanted.slug)
-    asked.show(info.character, about(info, asked.message))
+    asked.show(info.character, about(info, asked.language))
     return f"{wanted.name} is all ears."
 
 

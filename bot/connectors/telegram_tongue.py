@@ -61,15 +61,18 @@ CHINESE: Mapping[str, str] = MappingProxyType(
 )
 
 
-def in_chinese(message: Message) -> bool:
-    """As Telegram tells it: "zh", "zh-hans", "zh-hant"."""
-    language = message.from_user.language_code if message.from_user is not None else None
-    return (language or "").casefold().startswith("zh")
+def language_of(message: Message) -> str:
+    """Of whoever wrote it, as Telegram tells: "en", "zh", "zh-hans"; "" where it does not."""
+    return (message.from_user.language_code or "") if message.from_user is not None else ""
 
 
-def said_to(message: Message, text: str) -> str:
-    """``text`` for whoever wrote a message: line by line, where it is not known as a whole."""
-    if not in_chinese(message):
+def is_chinese(language: str) -> bool:
+    return language.casefold().startswith("zh")
+
+
+def in_language(text: str, language: str) -> str:
+    """Line by line, where a text is not known as a whole."""
+    if not is_chinese(language):
         return text
     if text in CHINESE:
         return CHINESE[text]

@@ -393,6 +393,11 @@ async def test_a_copy_that_comes_after_a_restart_is_no_second_turn(open_stage):
         assert len(await here.history(OLD_KEY)) == 2
 
 
+def first_button(chat):
+    shown = next(m for m in chat.messages.values() if m.get("reply_markup"))
+    return shown["reply_markup"]["inline_keyboard"][0][0]["callback_data"]
+
+
 async def test_whoever_reads_chinese_is_helped_in_chinese(open_stage):
     """By the language that Telegram tells; characters speak as their cards say."""
     async with open_stage() as here:
@@ -404,11 +409,21 @@ async def test_whoever_reads_chinese_is_helped_in_chinese(open_stage):
         _, help_ = await here.answered(chat, 2)
         here.telegram.say(mei, chat, "/nonsense")
         *_, unknown = await here.answered(chat, 3)
+        here.telegram.say(mei, chat, "/forgetme")
+        *_, sure = await here.answered(chat, 4)
+        here.telegram.say(mei, chat, "/settings")
+        await here.answered(chat, 5)
+        pressed = here.telegram.press(mei, chat, here.telegram.sent(chat)[0]["message_id"], first_button(chat))
+        await here.telegram.until(
+            lambda: [c for c in here.telegram.of("answerCallbackQuery") if c.parameters["callback_query_id"] == pressed]
+        )
+        *_, chosen = await here.answered(chat, 6)
         here.telegram.say(here.anna, here.private, "/help")
         [english] = await here.answered(here.private, 1)
 
         assert start.startswith("你想和谁说话") and "角色说的一切都是虚构的。" in start
         assert "/wake: 请一位角色进来" in help_ and "直接说话" in help_ and help_.endswith("角色说的一切都是虚构的。")
+        assert sure.startswith("这会删除") and chosen.endswith("角色说的一切都是虚构的。")
         assert unknown == "没有这个命令；/help 列出全部命令。"
         assert "Everything characters say is made up." in english and "直接" not in english
         offered = here.bot.commands["all_private_chats|zh"]
