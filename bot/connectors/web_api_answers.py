@@ -41,6 +41,41 @@ class ChooseBody(_Body):
     character: str
 
 
+class TakeBody(_Body):
+    message_id: str = Identifier
+    step: Literal[-1, 1]
+
+
+class RateBody(_Body):
+    message_id: str = Identifier
+    value: int = Field(ge=0, le=5)  # 0 takes a rating back
+
+
+class EditBody(_Body):
+    message_id: str = Identifier
+    text: str = Field(max_length=8000)
+
+
+class RewindBody(_Body):
+    message_id: str = Identifier
+
+
+class SceneBody(_Body):
+    text: str | None = None
+
+
+class MemoryBody(_Body):
+    character: str
+    text: str
+    pinned: bool | None = None
+    everywhere: bool | None = None
+
+
+class MemoryChangeBody(_Body):
+    text: str | None = None
+    pinned: bool | None = None
+
+
 class ErrorSentence(BaseModel):
     error: str  # a sentence for whoever asked
 
@@ -163,6 +198,41 @@ class SavedAnswer(BaseModel):
     revision: str
     portrait: str | None
     warnings: list[str]
+
+
+class BesideAnswer(BaseModel):
+    id: str
+    take: int
+    takes: int
+    rating: int | None
+
+
+class RatedAnswer(BaseModel):
+    text: str
+    rating: int | None
+
+
+class RewoundAnswer(BaseModel):
+    removed: int
+
+
+class SceneAnswer(BaseModel):
+    text: str
+    place: str
+
+
+class MemoryShown(BaseModel):
+    id: int
+    character: str
+    name: str
+    text: str
+    pinned: bool
+    everywhere: bool
+    of_place: bool
+
+
+class MemoriesAnswer(BaseModel):
+    memories: list[MemoryShown]
 
 
 class VoiceAnswer(BaseModel):

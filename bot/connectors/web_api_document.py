@@ -16,6 +16,7 @@ from pydantic.json_schema import models_json_schema
 
 from bot.connectors import web_api_answers as answers
 from bot.connectors import web_api_shapes as openai_shapes
+from bot.connectors import web_rating as rating
 from bot.connectors import web_workshop_shapes as workshop
 
 JSON: Final = "application/json"
@@ -26,6 +27,7 @@ _PARTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "message_id": {"type": "string", "pattern": "^[A-Za-z0-9_-]{8,64}$"},
     "slug": _SLUG,
     "model": _SLUG,
+    "study": {"type": "string", "pattern": "^[0-9a-f]{8}$"},
     "number": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
 }
 
@@ -43,6 +45,8 @@ class Described:
     statuses: tuple[int, ...] = (200,)
 
 
+_FORM: Final[Mapping[str, Any]] = {"type": "string", "enum": ["markdown"], "default": "markdown"}  # or jsonl, of another media type
+_RATING_FORM: Final[Mapping[str, Any]] = {"type": "string", "enum": ["csv"]}
 _TEXT: Final[Mapping[str, Any]] = {"type": "string", "maxLength": 200}
 _ANY_OBJECT: Final = "application/json; of any shape"
 CHANNEL, WORKSHOP = "/api/channels/{channel}", "/api/workshop"
@@ -67,6 +71,17 @@ DESCRIBED: Final[tuple[Described, ...]] = (
     Described("POST", f"{CHANNEL}/reset", "Begin anew", answers.TextAnswer, answers.ResetBody),
     Described("POST", f"{CHANNEL}/awake", "Bring somebody into the channel, or send them out", answers.AwakeAnswer, answers.AwakeBody),
     Described("POST", f"{CHANNEL}/choose", "The channel is this character's alone", answers.AwakeAnswer, answers.ChooseBody),
+    Described("POST", f"{CHANNEL}/take", "Another take that was made before", answers.BesideAnswer, answers.TakeBody),
+    Described("GET", f"{CHANNEL}/beside/{{message_id}}", "A reply's takes and one's own rating", answers.BesideAnswer),
+    Described("POST", f"{CHANNEL}/rate", "Rate a reply", answers.RatedAnswer, answers.RateBody),
+    Described("POST", f"{CHANNEL}/edit", "A character has said this instead", answers.TextAnswer, answers.EditBody),
+    Described("POST", f"{CHANNEL}/rewind", "Take back what came after", answers.RewoundAnswer, answers.RewindBody),
+    Described("POST", f"{CHANNEL}/scene", "Where the conversation plays", answers.SceneAnswer, answers.SceneBody),
+    Described("GET", f"{CHANNEL}/memories", "What characters remember of the visitor", answers.MemoriesAnswer),
+    Described("POST", f"{CHANNEL}/memories", "Have something remembered", answers.MemoryShown, answers.MemoryBody, statuses=(201,)),
+    Described("POST", f"{CHANNEL}/memories/{{number}}", "Change a memory", answers.MemoryShown, answers.MemoryChangeBody),
+    Described("POST", f"{CHANNEL}/memories/{{number}}/remove", "Forget it", answers.MemoryShown, answers.NothingBody),
+    Described("GET", f"{CHANNEL}/export", "The conversation as a file", "text/markdown", query={"form": _FORM}),
     Described("GET", "/api/gallery", "Everybody, in short", answers.GalleryAnswer),
     Described("GET", "/api/gallery/{slug}", "One character in full", answers.CharacterAnswer, query={"name": _TEXT}),
     Described("GET", f"{WORKSHOP}/{{slug}}", "A character's draft and its revisions", _ANY_OBJECT),
@@ -82,6 +97,15 @@ DESCRIBED: Final[tuple[Described, ...]] = (
     Described("GET", f"{WORKSHOP}/{{slug}}/revisions/{{number}}", "The draft of a revision", _ANY_OBJECT),
     Described("POST", f"{WORKSHOP}/{{slug}}/restore", "Bring a revision back", answers.SavedAnswer, workshop.RevisionBody),
     Described("POST", f"{WORKSHOP}/{{slug}}/delete", "Take a character out of the company", _ANY_OBJECT, answers.NothingBody),
+    Described("GET", "/api/rating", "Studies to rate blindly", _ANY_OBJECT),
+    Described("POST", "/api/rating", "Make a study, for operators", _ANY_OBJECT, rating.StudyBody, statuses=(201,)),
+    Described("GET", "/api/rating-sources", "Runs whose builds can be compared, for operators", _ANY_OBJECT),
+    Described("GET", "/api/rating/{study}/pair", "Two replies to compare", _ANY_OBJECT),
+    Described("POST", "/api/rating/{study}/pair", "Which is better", _ANY_OBJECT, rating.PairBody),
+    Described("GET", "/api/rating/{study}/point", "A reply to score", _ANY_OBJECT),
+    Described("POST", "/api/rating/{study}/point", "How good it is", _ANY_OBJECT, rating.PointBody),
+    Described("GET", "/api/rating/{study}/results", "Preferences, means, agreement; for operators", _ANY_OBJECT),
+    Described("GET", "/api/rating/{study}/export", "Every judgement, for operators", "text/csv", query={"form": _RATING_FORM}),
     Described("GET", "/api/voice", "Whether somebody speaks aloud here", answers.VoiceAnswer),
     Described(
         "GET",

@@ -45,6 +45,7 @@ from bot.connectors.web_events import EventHub
 from bot.connectors.web_files import PageFiles
 from bot.connectors.web_gallery import WebGallery
 from bot.connectors.web_port import WebPort
+from bot.connectors.web_rating import WebRating
 from bot.connectors.web_requests import Refused
 from bot.connectors.web_security import WebSecurity, read_tokens
 from bot.connectors.web_talk import WebTalk
@@ -109,7 +110,8 @@ class WebChat:
         app = web.Application(client_max_size=web_requests.BODY_BYTES, middlewares=middlewares)
         app.on_response_prepare.append(_secure)
         control = WebControl(self._desk, files, lambda: self._hub.listeners)
-        app.cleanup_ctx.append(control.listening)
+        rating = WebRating(self._desk, self._callers, files)
+        app.cleanup_ctx.extend([control.listening, rating.making])
         app.add_routes(
             [
                 *self._routes(files),
@@ -118,6 +120,7 @@ class WebChat:
                 *web_api.WebApi(self._desk).routes(),
                 *web_api_document.routes(),
                 *control.routes(),
+                *rating.routes(),
                 *WebVoice(self._desk, self._callers).routes(),
                 *WebGallery(self._desk, self._callers, files, self._settings.featured).routes(),
                 *WebWorkshop(self._desk, self._callers, files).routes(),

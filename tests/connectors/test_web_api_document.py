@@ -46,7 +46,7 @@ async def fuzz(served: Served, examples: int, folder: Path) -> str:
     """What schemathesis found; an empty text when that is nothing."""
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{served.url}/api/openapi.json", "--checks", CHECKS),
-        *("--max-examples", str(examples), "--seed", "11", "--phases", "coverage,fuzzing", "--exclude-path-regex", ENDLESS),
+        *("--max-examples", str(examples), "--seed", "11", "--phases", "fuzzing", "--exclude-path-regex", ENDLESS),
         *("--continue-on-failure", "--no-color", "--warnings", "off", "--suppress-health-check", "all"),
         cwd=folder,  # it keeps notes there
         stdout=asyncio.subprocess.PIPE,
@@ -60,7 +60,7 @@ async def fuzz(served: Served, examples: int, folder: Path) -> str:
 async def test_some_hundred_made_up_requests_find_no_fault(tmp_path: Path) -> None:
     """No answer of 500, none that is not described; 10,000 of them in benchmarks/api_fuzz.py."""
     async with serve(web_settings(tmp_path, reply_tokens=8, sessions={"reply_tokens": 8})) as served:
-        found = await fuzz(served, 2, tmp_path)
+        found = await fuzz(served, 5, tmp_path)
         await served.browser().still_answers()
 
     assert found == ""
