@@ -44,11 +44,12 @@ from trainer.evaluate import EvaluateSettings, evaluate
 from trainer.export import MODEL_FILE, AdapterSettings, ExportSettings, export, export_adapter
 from trainer.extract.stage import CHARACTERS, ExtractSettings, extract
 from trainer.merge import MergeSettings, merge
+from trainer.mix import MIXED, MixSettings, mix
 from trainer.profile import ProfileSettings, profile
 from trainer.publish import publish_adapter, publish_model
 from trainer.quantize import QuantizeSettings, quantize
 from trainer.runs import run_folder, working_in
-from trainer.synthesize import GENERAL, SynthesizeSettings, synthesize
+from trainer.synthesize import SynthesizeSettings, folder_of, synthesize
 from trainer.tune import TuneSettings, tune
 
 
@@ -68,7 +69,9 @@ class Recipe(Section):
     models: Path = Path("gguf")
     extract: ExtractSettings = ExtractSettings()
     profile: ProfileSettings = ProfileSettings()
+    methods: tuple[str, ...] = ()  # that synthesize goes through, one after the other; empty: the one that its section names
     synthesize: SynthesizeSettings | None = None  # None: nothing is synthesised
+    mix: MixSettings = MixSettings()  # of what was synthesised with the characters' own lines
     dataset: DatasetSettings = DatasetSettings()
     tune: TuneSettings = TuneSettings()
     merge: MergeSettings = MergeSettings()
@@ -126,11 +129,11 @@ def steps(recipe: Recipe, run: Path) -> list[Step]:
     found, characters = _characters_steps(recipe, run)
     dealt = recipe.dataset
     if recipe.synthesize is not None:
-        asked = recipe.synthesize
-        found.append(Step("synthesize", lambda: synthesize(characters, run / "synthesize", asked)))
-        dealt = dealt.model_copy(update={"instructions": dealt.instructions or run / "synthesize" / GENERAL})
+        found += _synthesis_steps(recipe, recipe.synthesize, characters, run)
+        dealt = dealt.model_copy(update={"instructions": dealt.instructions or run / "mix" / MIXED})
+    taught = characters if recipe.synthesize is None else run / "mix" / CHARACTERS
     found += [
-        Step("dataset", lambda: dataset(characters, run / "dataset", dealt)),
+        Step("dataset", lambda: dataset(taught, run / "dataset", dealt)),
         Step("tune", lambda: tune(run / "dataset", run / "tune", recipe.tune)),
         Step("merge", lambda: merge(run / "tune", run / "merge", recipe.merge)),
     ]
@@ -149,6 +152,18 @@ def steps(recipe: Recipe, run: Path) -> list[Step]:
     if recipe.publish.name:
         found.append(Step("publish", lambda: publish_model(run, recipe.models, recipe.publish.name, serve=recipe.publish.serve)))
     return found
+
+
+def _synthesis_steps(recipe: Recipe, given: SynthesizeSettings, characters: Path, run: Path) -> list[Step]:
+    """Each method into a folder of its own, then all of it mixed with the characters' own lines."""
+    asked = [given.model_copy(update={"method": method}) for method in recipe.methods or (given.method,)]
+    folders = [run / folder_of(each.method) for each in asked]
+
+    def act(each: SynthesizeSettings, into: Path) -> Callable[[], object]:
+        return lambda: synthesize(characters, into, each)
+
+    steps = [Step(f"synthesize {each.method}", act(each, into)) for each, into in zip(asked, folders, strict=True)]
+    return [*steps, Step("mix", lambda: mix(characters, folders, run / "mix", recipe.mix))]
 
 
 def _beside_its_base(recipe: Recipe, run: Path) -> dict[str, Path]:

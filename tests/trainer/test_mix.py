@@ -14,6 +14,7 @@ from trainer.__main__ import main
 from trainer.dataset import DatasetSettings, divide
 from trainer.errors import SourceRefused
 from trainer.mix import CHARACTERS, CUES, MIXED, STATS, MixSettings, mix, synthesized_in
+from trainer.recipe import load_recipe, steps
 from trainer.synthesize import SynthesizeSettings, folder_of, synthesize
 
 pytestmark = pytest.mark.trainer
@@ -97,3 +98,13 @@ def test_the_command_says_what_comes_next(company, run, capsys):
 
     assert code == 0
     assert "troupe-train dataset --characters" in capsys.readouterr().out
+
+
+def test_a_recipe_synthesises_by_several_methods_mixes_and_learns_from_the_mix(tmp_path):
+    (tmp_path / "r.toml").write_text(
+        'name = "x"\nmethods = ["rolegpt", "people"]\n[synthesize]\nteacher = "starter"\n[mix]\npreset = "B"\nsynthetic_share = 0.3\n'
+    )
+
+    found = [step.name for step in steps(load_recipe(tmp_path / "r.toml"), tmp_path / "run")]
+
+    assert found[:4] == ["synthesize rolegpt", "synthesize people", "mix", "dataset"]
