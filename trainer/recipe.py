@@ -13,8 +13,8 @@ A recipe is a TOML file. Paths in it start at its own folder.
     name = "company-1"
 
 With a ``source`` the characters come out of a text: ``extract`` reads it and ``profile`` writes their cards; with a ``[synthesize]``
-section a teacher answers everyday instructions as they would, and with an ``[evaluate]`` section the model that comes out is
-measured beside the one that it came from.
+section a teacher makes more by the ``methods`` that are named, and ``[mix]`` says how much of it is learnt from; with an
+``[evaluate]`` section the model that comes out is measured beside the one that it came from.
 
     name = "play"
     source = "play.txt"
