@@ -90,7 +90,7 @@ class Opened:
 
 def draft_of(card: Card) -> Draft:
     settings, voice = card.settings, card.settings.voice
-    spoken = {"engine": voice.engine, "name": voice.name, "pitch": voice.pitch, "speed": voice.speed}
+    spoken = {"engine": voice.engine, "name": voice.name, "pitch": voice.pitch, "speed": voice.speed, "description": voice.description}
     entries = card.book.entries if card.book else ()
     return Draft(
         name=card.name,

@@ -16,9 +16,9 @@ from playwright.async_api import Browser, expect
 from bot.commands import chat as chat_commands
 from bot.commands.desk import Caller
 from bot.messages import ChannelKey, Person
-from tests.connectors.test_web_page import DESK, PHONE, chromium, everybody_is_silent, say, visit  # noqa: F401
+from tests.connectors.test_web_page import DESK, PHONE, SCREENSHOTS, chromium, everybody_is_silent, say, visit  # noqa: F401
 from tests.connectors.web_house import Served, serve, web_settings
-from tests.house import HERE, LOBBY, RecordingPort
+from tests.house import HERE, LOBBY, RecordingPort, settings
 
 BUDGET_BYTES = 200_000
 
@@ -140,6 +140,23 @@ async def test_a_gallery_of_five_hundred_is_painted_from_less_than_200_kilobytes
                 assert await page.locator("#everybody .card").count() < 500
                 await page.locator("#everybody .card").last.scroll_into_view_if_needed()
                 await expect(page.locator("#everybody .card").nth(60)).to_be_attached()
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(not SCREENSHOTS, reason="pictures are taken when TROUPE_SCREENSHOTS names a folder for them")
+async def test_pictures_of_the_gallery_a_character_and_the_workshop(chromium: Browser, tmp_path: Path, starter_models: Path) -> None:  # noqa: F811
+    """The house's own company, on a desk and on a phone, in light and dark."""
+    folder = Path(SCREENSHOTS)
+    folder.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240  a test's own folder
+    places = {"gallery": "/gallery", "character": "/characters/mara-quill", "workshop": "/workshop?character=mara-quill"}
+    async with serve(settings(tmp_path, starter_models, sessions={"card_tokens": 900, "exemplar_tokens": 900}, web={"port": 0})) as served:
+        for scheme in ("light", "dark"):
+            for name, viewport in (("desk", DESK), ("phone", PHONE)):
+                phone = {"is_mobile": True, "has_touch": True, "device_scale_factor": 2} if name == "phone" else {}
+                async with visit(chromium, "about:blank", viewport, ready="body", color_scheme=scheme, **phone) as page:
+                    for place, address in places.items():
+                        await page.goto(served.url + address, wait_until="networkidle")
+                        await page.screenshot(path=folder / f"{place}-{name}-{scheme}.png")
 
 
 @pytest.mark.browser

@@ -4,6 +4,7 @@ import { ask, json, keep } from "./api.js";
 import { $, el, icon, portrait, setWords, spreadHues } from "./dom.js";
 import { saveAs } from "./files.js";
 import { attempt, frame } from "./frame.js";
+import { hear, lookForVoice } from "./voice.js";
 import { number, t } from "./words.js";
 
 const slug = decodeURIComponent(location.pathname.split("/")[2] || "");
@@ -34,6 +35,7 @@ function show(c) {
     ...fact(t("Lore"), t("{count} entries that come up when they are spoken of", { count: number(c.lore) })),
     ...(c.lines ? fact(t("Lines"), t("{count} lines that it is reminded of", { count: number(c.lines) })) : []));
   $("made-up").textContent = t(c.notice);
+  $("hear").onclick = () => attempt(() => hear(c.slug, { name: keep.get("name") || "" }));
   $("talk").textContent = t("Talk to {name}", { name: c.name });
   $("talk").onclick = () => attempt(() => talk(c));
   $("go-on").hidden = !c.talk;
@@ -71,6 +73,7 @@ async function talk(c) {
 }
 
 frame();
+lookForVoice();
 try {
   show(await ask(`/api/gallery/${encodeURIComponent(slug)}?${new URLSearchParams({ name: keep.get("name") || "" })}`));
 } catch (refusal) {

@@ -7,6 +7,7 @@ import { Feed } from "./feed.js";
 import { saveAs } from "./files.js";
 import { Talk } from "./talk.js";
 import { Scroll, Turns, short } from "./turns.js";
+import { hear, lookForVoice } from "./voice.js";
 import { showWhy } from "./why.js";
 import { switchLanguage, t, translate } from "./words.js";
 
@@ -37,6 +38,7 @@ const turns = new Turns($("turns"), company, {
   after: (said) => attempt(async () => turns.beside(await api.take(said.id, 1))),
   up: (said) => rate(said, said.rating > 3 ? 0 : 5),
   down: (said) => rate(said, said.rating !== null && said.rating < 3 ? 0 : 1),
+  hear: (said) => attempt(() => hear(said.author, { channel, message: said.id })),
   more: (said) => talk.more(said),
   why: (said) => attempt(async () => showWhy(await api.why(said.id))),
   retry: (said) => send(unsent().find((one) => one.id === said.id)),
@@ -318,6 +320,7 @@ $("channels-button").addEventListener("click", () => {
 
 async function begin() {
   translate();
+  lookForVoice();
   title();
   text.value = keep.get(draftKey) || "";
   changed();

@@ -218,6 +218,7 @@ export class Turns {
         button("on", t("Go on"), t("Say more")),
         button("up", t("Good"), t("That was good")),
         button("down", t("Bad"), t("That was not good")),
+        button("hear", t("Hear"), t("Hear it aloud")),
         button("why", t("Why?"), t("Why did it say that?"))] : []),
       more());
   }

@@ -32,6 +32,11 @@ function draft() {
     delete numbers[input.dataset.sampling];
     if (input.value.trim() && !Number.isNaN(input.valueAsNumber)) numbers[input.dataset.sampling] = input.valueAsNumber;
   }
+  const sound = { ...voice };
+  for (const input of form.querySelectorAll("[data-voice]")) {
+    delete sound[input.dataset.voice];
+    if (input.value.trim()) sound[input.dataset.voice] = input.type === "number" ? input.valueAsNumber : input.value.trim();
+  }
   return {
     ...value,
     alternates: [...$("alternates").querySelectorAll("textarea")].map((area) => area.value).filter((text) => text.trim()),
@@ -41,7 +46,7 @@ function draft() {
     awake: $("f-awake").checked,
     age_restricted: $("f-age_restricted").checked,
     sampling: numbers,
-    voice,
+    voice: sound,
     lore: [...$("lore").children].map((row) => ({
       id: row.dataset.id,
       keys: row.querySelector(".keys").value.split(/[,，、]/).map((key) => key.trim()).filter(Boolean),
@@ -63,6 +68,7 @@ function fill(d, dialogues) {
   $("f-age_restricted").checked = d.age_restricted;
   [sampling, voice] = [d.sampling, d.voice];
   for (const input of form.querySelectorAll("[data-sampling]")) input.value = d.sampling[input.dataset.sampling] ?? "";
+  for (const input of form.querySelectorAll("[data-voice]")) input.value = d.voice[input.dataset.voice] ?? "";
   $("lore").replaceChildren(...d.lore.map(entry));
   showTalkativeness();
 }

@@ -1,0 +1,35 @@
+// Characters heard aloud, where somebody speaks here. Absent, there is no button.
+
+import { Refusal, ask, reach } from "./api.js";
+import { t } from "./words.js";
+
+let context = null, playing = null;
+
+// Marks the page, and its buttons appear.
+export async function lookForVoice() {
+  const { available } = await ask("/api/voice").catch(() => ({ available: false }));
+  document.body.classList.toggle("spoken", available);
+  return available;
+}
+
+// The greeting of a character, or with {channel, message} a reply of it. A second call stops what is heard.
+export async function hear(slug, asked) {
+  if (playing) {
+    playing.stop();
+    playing = null;
+    return;
+  }
+  context ??= new AudioContext();
+  await context.resume();
+  const response = await reach(`/characters/${encodeURIComponent(slug)}/voice?${new URLSearchParams(asked)}`);
+  if (!response.ok) {
+    const answer = await response.json().catch(() => null);
+    throw new Refusal(answer?.error || t("That did not work just now. Please try again."), response.status);
+  }
+  const sound = context.createBufferSource();
+  sound.buffer = await context.decodeAudioData(await response.arrayBuffer());
+  sound.connect(context.destination);
+  sound.onended = () => { if (playing === sound) playing = null; };
+  playing = sound;
+  sound.start();
+}
