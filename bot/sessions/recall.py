@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.characters.cast import Character
 from bot.errors import StoreError
@@ -68,7 +68,16 @@ class Recall:
         found_facts, found_turns = await asyncio.to_thread(_search, [fact.text for fact in loose], past.index, asked, idle)
         recalled = [_of_fact(loose[at], names) for at in found_facts]
         recalled += [memory for at in found_turns if (memory := await self._of_turn(past.turns[at])) is not None]
-        return InMind((*pinned, *([past.recap] if past.recap else [])), tuple(recalled))
+        told = past.recap if past.recap is not None and await self._still_told(character) else None
+        return InMind((*pinned, *([told] if told else [])), tuple(recalled))
+
+    async def _still_told(self, character: Character) -> bool:
+        """A recap goes when something that it may tell of is edited or deleted; the next one comes with the next look back."""
+        if await self._store.recap(self._channel, character.id) is not None:
+            return True
+        if self._past is not None:
+            self._past = replace(self._past, recap=None)
+        return False
 
     async def _looked_back(self, character: Character, heard: Sequence[Turn]) -> _Past:
         """Read anew only when the prompt begins with another turn: until then a fresh recap tells what is in the prompt anyway."""

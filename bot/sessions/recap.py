@@ -103,6 +103,10 @@ class Recaps:
         if not text:
             log.info("nothing worth a recap channel=%s character=%s turns=%d", channel, character.id, len(fresh))
             return
+        now = await store.history(channel, character.id, limit=TURNS_AT_ONCE, since=fresh[0].id)
+        if not {(turn.id, turn.text) for turn in fresh} <= {(turn.id, turn.text) for turn in now}:
+            log.info("recap put off, what it tells of has changed channel=%s character=%s", channel, character.id)
+            return
         await store.put_recap(channel, character.id, fresh[-1].id, text)
         log.info("recap made channel=%s character=%s turns=%d told=%s", channel, character.id, len(fresh), told)
 

@@ -106,6 +106,19 @@ async def test_a_new_recap_waits_until_the_prompt_begins_with_another_turn(house
     assert [m.text for m in (await mind(house, "Are you there?", recall=recall)).always] == ["Anna came by."]
 
 
+async def test_a_recap_is_out_of_mind_as_soon_as_something_in_it_is_deleted(house):
+    """Not only when the prompt begins anew: it may hold the very words."""
+    first = await tell(house, "Good morning, I have a secret.")
+    await tell(house, "Are you there?")
+    await house.desk.store.put_recap(ROOM, "house/ada", first.id, "Anna said: “I have a secret.”")
+    recall = Recall(ROOM, house.desk.store)
+    assert len((await mind(house, "Are you there?", recall=recall)).always) == 1
+
+    await house.desk.store.erase_turns(ROOM, [first.message_id])
+
+    assert (await mind(house, "Are you there?", recall=recall)).always == ()
+
+
 async def test_memories_reach_the_prompt_and_the_stamp_and_leave_the_beginning_as_it_was(house):
     """The second turn recalls something, and still reuses all of the first prompt up to the new words."""
     port = RecordingPort()

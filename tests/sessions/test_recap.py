@@ -104,3 +104,19 @@ async def test_what_is_edited_hidden_or_deleted_is_in_no_recap_any_more(house):
         await change
         assert await store.recap(ROOM, "house/ada") is None
         assert await considered(house) is not None
+
+
+async def test_what_is_deleted_while_it_is_being_told_is_not_written_down(house, monkeypatch):
+    await tell(house, 30)
+    store, made = house.desk.store, recap_module._made
+    turns = await store.history(ROOM, "house/ada", limit=100)
+
+    async def deleted_meanwhile(*given):
+        await store.erase_turns(ROOM, [turns[3].message_id])
+        return await made(*given)
+
+    monkeypatch.setattr(recap_module, "_made", deleted_meanwhile)
+    assert await considered(house) is None
+    monkeypatch.undo()
+
+    assert "number 3 " not in (await considered(house)).text
