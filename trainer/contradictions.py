@@ -29,7 +29,7 @@ _CARD_AGE = re.compile(
     re.IGNORECASE,
 )
 _OWN_NAME = re.compile(
-    r"\b(?:my name is|i am called|i'm called|they call me|the name's)\s+([A-Z][\w'-]+)|我(?:叫|名叫|的名字是)([\u4e00-\u9fff]{2,4})"
+    r"\b(?i:my name is|i am called|i'm called|they call me|the name's)\s+([A-Z][\w'-]+)|我(?:叫|名叫|的名字是)([\u4e00-\u9fff]{2,4})"
 )
 
 

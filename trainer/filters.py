@@ -18,6 +18,7 @@ LOOP_WORDS = 8  # a run of so many words that comes twice is a loop
 COPIED_WORDS = 12  # a run of so many that stands in a training line is copied
 COPY = 0.8  # Jaccard of 3-grams with a training line: as good as the line itself, where that is too short for a run
 ECHO = 0.7  # Jaccard of 3-grams with the instruction
+ECHOED_WORDS = 6  # a run of so many out of the instruction
 QUESTION_WORDS = (2, 60)  # of a question that a teacher made; signs in Chinese count half
 COARSE = Path(__file__).with_name("coarse_words.txt")
 
@@ -34,6 +35,19 @@ DISCLOSURE = re.compile(
     re.IGNORECASE,
 )
 MARKUP = re.compile(r"```|<\|?/?\w+\|?>|^\s*(?:#{1,6} |\d+\. |[-•*] )|\{\s*[\"}]|\[(?:INST|/INST|\w+ here)\]|\*\*\w", re.MULTILINE)
+ASSISTANT = re.compile(
+    r"\b(?:happy|glad|here) to (?:help|assist|answer)\b|\b(?:how|what) (?:can|may) i (?:help|assist|do for) you\b|\bi apologi[sz]e for\b"
+    r"|\bi(?:['’]m| am) (?:unable|not able) to\b|\b(?:great|good|interesting) question\b|很高兴(?:为您|帮)|有什么可以帮",
+    re.IGNORECASE,
+)
+# Words of the task and not of the talk: a small teacher speaks of what it was asked to do.
+TASK = re.compile(
+    r"\b(?:the|a) (?:visitor|stranger|user|character)(?:['’]s)?\b|\bone (?:or|to) (?:two|three) sentences?\b|\b(?:the|a) (?:plain )?answer"
+    r" (?:is|would be|to the)\b|\b(?:the|this) (?:question|conversation|dialogue|scene|joke) (?:is|was)\b"
+    r"|^\(?(?:to|in|as) (?:the |a )?\w+\)"
+    r"|这位客人|这个问题|这段对话|用户",
+    re.IGNORECASE,
+)
 _AN_AI = r"(?:(?:just|only|really|truly|indeed|actually)\s+)?(?:an?\s+)?(?:AI|A\.I\.|artificial intelligence)\b(?!['’]s)"
 ADMITS = re.compile(
     rf"\b(?:i['’]?m|i am|am i|this is|it['’]?s|it is|that['’]?s|here is|there['’]?s|played by|just|only|yes,?|no,?|truth:?)\s+{_AN_AI}"
@@ -54,6 +68,9 @@ UNKNOWING = re.compile(
     r"|beyond me|strange(?:r)? (?:word|name)|never (?:seen|met|read)|wouldn['’]t know|not one of mine|unknown to me)\b"
     r"|没听说|没听过|不知道|不晓得|不认识|不明白|不懂|是什么|什么是|是谁|没见过|头一回听|哪知道|说不上来",
     re.IGNORECASE,
+)
+_OWN_WORDS = re.compile(
+    r"(?:\b(?:i['’]?m|i am|my name(?:['’]s| is)|call me|it['’]?s|this is)|我是|我叫|叫我)\s*[\w'’-]+(?:\s+[A-Z][\w'’-]+)*", re.IGNORECASE
 )
 _ROLES = ("user", "human", "assistant", "system", "ai", "bot", "visitor", "a visitor", "somebody", "用户", "助手", "一位客人", "某人")
 
@@ -89,6 +106,7 @@ class Filter:
         speakers = "|".join(sorted((re.escape(n) for n in {*others, *_ROLES, *names} if n), key=len, reverse=True))
         self._speaker = re.compile(rf"(?:^|\n)\s*(?:{speakers})\s*[:：]|<\|im_", re.IGNORECASE)
         self._copied = {run for line in lines for run in _runs(units(line), COPIED_WORDS)}
+        self._third = re.compile("|".join(rf"(?<![^\W_]){re.escape(n)}(?![^\W_])" if n.isascii() else re.escape(n) for n in names))
         self._whole = NearDuplicates(similar=COPY)
         for line in lines:
             self._whole.add(line)
@@ -119,6 +137,12 @@ class Filter:
             return "AI disclosure"
         if self._speaker.search(reply):
             return "other speakers"
+        if ASSISTANT.search(reply):
+            return "assistant talk"
+        if TASK.search(reply) or TASK.search(instruction):
+            return "talks about the task"
+        if expected != "honest" and self._third.search(_OWN_WORDS.sub("", reply)):
+            return "third person"
         if is_chinese(reply) != self._chinese:
             return "language"
         if len(words) < self._limits.least_words:
@@ -128,7 +152,8 @@ class Filter:
         runs = _runs(words, LOOP_WORDS)
         if len(set(runs)) < len(runs):
             return "loop"
-        if jaccard(grams(instruction), grams(reply)) >= ECHO:
+        repeated = {*_runs(units(instruction), ECHOED_WORDS)} & {*_runs(words, ECHOED_WORDS)}
+        if repeated or jaccard(grams(instruction), grams(reply)) >= ECHO:
             return "echo"
         if any(run in self._copied for run in _runs(words, COPIED_WORDS)) or self._whole.like(reply) is not None:
             return "copied"

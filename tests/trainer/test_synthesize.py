@@ -6,16 +6,20 @@ from collections import Counter
 
 import pytest
 
+from bot.characters.cast import Cast
 from bot.characters.prompt import PROMPT_VERSION
+from bot.config import CharacterSettings
 from bot.errors import EngineError
+from tests.house import HERE
 from tests.loopback.openai_server import openai_server
 from tests.trainer.company import write_company
 from tests.trainer.test_profile import Script
 from trainer.__main__ import main
+from trainer.contradictions import Facts
 from trainer.dataset import DatasetSettings, divide
 from trainer.duplicates import NearDuplicates
 from trainer.errors import SourceRefused
-from trainer.filters import Filter, Limits
+from trainer.filters import ADMITS, Filter, Limits
 from trainer.manifest import MANIFEST
 from trainer.synthesize import ANSWERS, DROPPED, GENERAL, INSTRUCTIONS, KINDS, SynthesizeSettings, read_instructions, synthesize
 
@@ -207,3 +211,57 @@ def test_a_reply_that_was_cut_off_is_dropped_and_the_own_name_in_front_is_not_a_
 
     assert judge.reason("Soup?", "It goes on and", finished=False) == "cut off"
     assert judge.tidy("Ada North: Wrote it down.") == "Wrote it down."
+
+
+@pytest.mark.parametrize(
+    ("reply", "reason"),
+    [
+        ("Ada North is a harbour clerk who likes soup.", "third person"),
+        ("I'm Ada North, and the soup is mine.", None),
+        ("The visitor is joking about the soup, I think.", "talks about the task"),
+        ("I'd be happy to help you with your soup!", "assistant talk"),
+        ("What do you think of the soup, you say? Hot.", "echo"),
+        ("My name is Gwendolyn and I cook.", "contradiction"),
+        ("I'm forty-one, and the soup is older.", "contradiction"),
+        ("I'm 58 years old and have had worse.", None),
+        ("That fucking soup again, every day.", "coarse"),
+        ("**Soup**: a liquid food, served warm.", "markup"),
+        ("My computer told me about the soup.", "contradiction"),
+    ],
+)
+def test_what_is_not_the_characters_is_found_by_rule(reply, reason):
+    facts = Facts(frozenset({"ada", "north"}), frozenset({"Bo Rye"}), 58, (frozenset({"computer", "internet"}),))
+    judge = Filter({"Ada North"}, {"Bo Rye"}, [], chinese=False, limits=Limits(), facts=facts)
+
+    assert judge.reason("What do you think of the soup we had?", reply, finished=True) == reason
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected", "reason"),
+    [
+        ("No, I'm an AI, dear; the harbour is made up.", "honest", None),
+        ("I'm as real as you, feel my hand.", "honest", "not honest"),
+        ("One may discuss an AI's manners at length.", "honest", "not honest"),
+        ("Never heard of it. Is it a fish?", "unknowing", None),
+        ("The band formed in Leeds and sold nine records.", "unknowing", "knows what it cannot"),
+    ],
+)
+def test_the_truth_is_told_in_earnest_and_what_cannot_be_known_is_not_known(reply, expected, reason):
+    judge = Filter({"Ada North"}, {"Bo Rye"}, [], chinese=False, limits=Limits())
+
+    assert judge.reason("Well?", reply, finished=True, expected=expected) == reason
+
+
+def test_the_filters_drop_hardly_a_line_that_the_company_really_says():
+    """Measured on all of it: 7 of 960."""
+    house = Cast.load(HERE / "characters", CharacterSettings()).house
+    everybody = {c.name for c in house}
+    dropped = total = 0
+    for c in house:
+        judge = Filter({c.name}, everybody, [], chinese=c.settings.languages[:1] == ("zh",), limits=Limits(), facts=Facts.of(c, everybody))
+        for line in c.lines:
+            expected = "honest" if ADMITS.search(line.reply) else "in role"
+            total += 1
+            dropped += judge.reason(line.said, line.reply, finished=True, expected=expected) is not None
+
+    assert dropped / total < 0.02
