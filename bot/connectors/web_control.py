@@ -25,7 +25,7 @@ from prometheus_client.registry import Collector
 
 from bot.commands.desk import Desk
 from bot.connectors.web_control_log import Troubles
-from bot.connectors.web_control_runs import Runs
+from bot.connectors.web_control_runs import Collected, Runs, collected
 from bot.connectors.web_files import PageFiles
 from bot.connectors.web_security import operators_only
 from bot.engine import models
@@ -46,6 +46,7 @@ class _Stored:
     status: StoreStatus
     consents: list[ConsentCount]
     builds: list[BuildStanding]
+    collected: list[Collected]
 
 
 class WebControl:
@@ -97,6 +98,7 @@ class WebControl:
                 "stored": asdict(stored.status),
                 "consents": [asdict(count) for count in stored.consents],
                 "builds": builds,
+                "curation": [asdict(rows) for rows in stored.collected],
                 "runs": [asdict(run) for run in runs],
                 "jobs": {name: asdict(ran) for name, ran in jobs.items()},
                 "troubles": [asdict(trouble) for trouble in self._troubles.lately()[:TROUBLES_SHOWN]],
@@ -121,7 +123,9 @@ class WebControl:
             now = time.monotonic()
             if self._stored is None or now - self._stored.at > STORED_SECONDS:
                 store = self._desk.store
-                self._stored = _Stored(now, await store.status(), await store.consent_counts(), await store.build_standings())
+                consents, builds = await store.consent_counts(), await store.build_standings()
+                rows = await asyncio.to_thread(collected, self._desk.data)
+                self._stored = _Stored(now, await store.status(), consents, builds, rows)
             return self._stored
 
 

@@ -12,8 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bot.memory.collected import COLLECTED, DECISIONS
+from bot.memory.collected import RUNS as RUNS_FOLDER
+
 LOG, BEGUN, MANIFEST = "train.jsonl", "begun.json", "manifest.json"
 POINTS: Final = 400  # of a curve: more than a page has pixels for
+COLLECTED_KINDS: Final = ("gold", "pairs", "kto")
 LIVE_SECONDS: Final = 300.0  # a run whose log was written to so lately is still going on
 LOG_BYTES: Final = 32 * 1024 * 1024
 RUNS: Final = 40
@@ -44,6 +48,30 @@ class RunTold:
     name: str
     touched: float  # seconds since 1970
     stages: tuple[StageTold, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """Rows that a run collected to learn from, and what an operator has decided of them."""
+
+    run: str
+    rows: int
+    approved: int  # edited ones too
+    dropped: int
+    waiting: int
+
+
+def collected(data: Path) -> list[Collected]:
+    """The queue of ``troupe-train curate``, in numbers."""
+    decided = {row["key"]: row.get("verdict") for row in _objects(data / DECISIONS) if isinstance(row.get("key"), str)}
+    found: list[Collected] = []
+    for folder in sorted((data / RUNS_FOLDER).glob(f"*/{COLLECTED}")):
+        keys = [row.get("key") for kind in COLLECTED_KINDS for row in _objects(folder / f"{kind}.jsonl")]
+        verdicts = [decided.get(key) for key in keys if isinstance(key, str)]
+        if verdicts:
+            approved, dropped = sum(v in ("approve", "edit") for v in verdicts), verdicts.count("drop")
+            found.append(Collected(folder.parent.name, len(verdicts), approved, dropped, len(verdicts) - approved - dropped))
+    return found
 
 
 class Runs:
@@ -155,6 +183,23 @@ def _object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
+
+
+def _objects(path: Path) -> list[dict[str, Any]]:
+    """Every line that is an object."""
+    try:
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+    found: list[dict[str, Any]] = []
+    for line in lines:
+        try:
+            value = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(value, dict):
+            found.append(value)
+    return found
 
 
 def _touched(path: Path) -> float:

@@ -127,7 +127,7 @@ class WebSecurity:
             self._refuse_guessing(request)
             given = self._tokens.role_of(token.strip())
             if given is None and self._guarded:
-                self._failed.add(_address(request))
+                self._failed.add(self._address(request))
         given = given or self._of_cookie(request.cookies.get(COOKIE, ""))
         return given or (None if self._guarded else self._unguarded_role)
 
@@ -159,7 +159,7 @@ class WebSecurity:
         self._refuse_guessing(request)
         role = self._tokens.role_of(body.get("token", "").strip())
         if role is None:
-            self._failed.add(_address(request))
+            self._failed.add(self._address(request))
             raise Refused(403, "That is not the token of this Troupe. Whoever runs it knows the right one.")
         seconds = round(self._settings.session_hours * 3600)
         payload = f"{role}.{round(self._clock()) + seconds}.{secrets.token_hex(8)}"
@@ -184,8 +184,16 @@ class WebSecurity:
     # ------------------------------------------------------------------ how much
 
     def _refuse_guessing(self, request: web.Request) -> None:
-        if self._failed.within(_address(request)) >= FAILURES:
+        if self._failed.within(self._address(request)) >= FAILURES:
             raise Refused(429, "Too many wrong tokens came from your address. Try again in a quarter of an hour.")
+
+    def _address(self, request: web.Request) -> str:
+        """Who asks. Behind a proxy of this machine it is what the proxy wrote last; anybody may write the rest."""
+        remote = request.remote or "unknown"
+        forwarded = request.headers.getall("X-Forwarded-For", [])
+        if self._settings.names and forwarded and web_requests.is_loopback(remote):
+            return forwarded[-1].rpartition(",")[2].strip()[:64] or remote
+        return remote
 
     def _count(self, request: web.Request) -> None:
         """Whoever sits at this machine is not counted, but those who come from elsewhere."""
@@ -193,7 +201,7 @@ class WebSecurity:
         if not self._guarded or not limit or request.method in _CHANGES_NOTHING:
             return
         cookie = request.cookies.get(COOKIE, "")
-        who = cookie if self._of_cookie(cookie) else _address(request)
+        who = cookie if self._of_cookie(cookie) else self._address(request)
         if self._asked.within(who) >= limit:
             raise Refused(429, f"That is more than {limit} requests in a minute. Wait a moment, then go on.")
         self._asked.add(who)
@@ -219,10 +227,6 @@ class _Counts:
         self._times.move_to_end(who)
         if len(self._times) > COUNTED:
             self._times.popitem(last=False)
-
-
-def _address(request: web.Request) -> str:
-    return request.remote or "unknown"
 
 
 def operators_only(request: web.Request) -> None:

@@ -196,6 +196,23 @@ def test_folders_that_are_no_runs_are_passed_over(tmp_path: Path) -> None:
     assert Runs(tmp_path / "nowhere").told() == []
 
 
+async def test_the_queue_of_what_was_collected_is_told_in_numbers(served: Served) -> None:
+    """Rows hold words and people; the page gets neither."""
+    data = served.house.desk.data
+    folder = data / "runs" / "loop-1" / "collect"
+    folder.mkdir(parents=True)
+    for kind, keys in (("gold", "ab"), ("pairs", "c"), ("kto", "de")):
+        rows = [json.dumps({"key": key, "reply": "private words", "people": ["web:somebody"]}) for key in keys]
+        (folder / f"{kind}.jsonl").write_text("\n".join(rows) + "\n")
+    verdicts = [("a", "drop"), ("a", "approve"), ("c", "drop"), ("d", "edit")]
+    (data / "curation.jsonl").write_text("".join(json.dumps({"key": key, "verdict": verdict}) + "\n" for key, verdict in verdicts))
+
+    now = await told(served)
+
+    assert now["curation"] == [{"run": "loop-1", "rows": 5, "approved": 2, "dropped": 1, "waiting": 2}]
+    assert "private" not in json.dumps(now) and "somebody" not in json.dumps(now)
+
+
 # ------------------------------------------------------------------ the page
 
 

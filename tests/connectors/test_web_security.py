@@ -188,6 +188,21 @@ async def test_guessing_is_stopped_and_the_right_token_is_let_in_from_elsewhere(
     assert (await asked(guarded, "/api/channels/lobby", cookies={COOKIE: cookie}))[0] == 200
 
 
+async def test_behind_a_proxy_one_guesser_does_not_lock_the_others_out(tmp_path: Path, _tokens: None) -> None:
+    """What the proxy wrote last counts; what the guesser wrote before it does not."""
+    async with serve(web_settings(tmp_path, web={"names": ["troupe.example"]})) as served:
+
+        async def sign_in(token: str, *forwarded: str) -> int:
+            headers = [("X-Forwarded-For", value) for value in forwarded]
+            return (await asked(served, "/login", method="POST", json={"token": token}, headers=headers))[0]
+
+        for n in range(FAILURES):
+            assert await sign_in("guess", f"10.0.0.{n}, 198.51.100.7") == 403
+
+        assert await sign_in(VISITOR, "198.51.100.7") == 429
+        assert await sign_in(VISITOR, "198.51.100.8") == 200
+
+
 # ------------------------------------------------------------------ what comes from elsewhere
 
 

@@ -44,6 +44,9 @@ function show(told) {
     Object.entries(b.scores).slice(0, 6).map(([name, value]) => `${name} ${typeof value === "number" ? number(value) : value}`).join(" · ") || "–",
   ]);
   fill("stored", stored(told), t("Nothing is stored yet."), [t("What"), t("Number")], (row) => row);
+  fill("curation", told.curation, t("Nothing was collected to learn from."), [t("Run"), t("Rows"), t("Approved"), t("Dropped"), t("Waiting for a look")], (c) => [
+    c.run, number(c.rows), number(c.approved), number(c.dropped), c.waiting ? el("strong", {}, number(c.waiting)) : "0",
+  ]);
   fill("jobs", Object.entries(told.jobs), t("No job has run yet."), [t("Job"), t("Last"), t("Next"), t("Did")], ([name, ran]) => [
     name, when(ran.last), ran.next ? when(ran.next) : "–", ran.error ? el("span", { class: "alarm" }, ran.error) : ran.did || "–",
   ]);
