@@ -62,5 +62,9 @@ async def test_nothing_serious_is_found_on_any_page(chromium: Browser, served: S
         await page.goto(f"{served.url}/characters/ada")
         await page.wait_for_selector("#character:not([hidden])")
         found["character"] = await findings(page)
+        for name in ("rating", "control", "login"):
+            await page.goto(f"{served.url}/{name}", wait_until="domcontentloaded")
+            await page.wait_for_selector("h1, h2")
+            found[name] = await findings(page)
 
     assert {name: serious for name, serious in found.items() if serious} == {}

@@ -110,6 +110,21 @@ async def test_somebody_is_found_by_name_looked_at_and_talked_to_alone(chromium:
 
 
 @pytest.mark.browser
+async def test_whoever_has_a_voice_is_heard_and_without_one_there_is_no_button(chromium: Browser, served: Served) -> None:  # noqa: F811
+    """The sound is decoded by the browser itself; nothing is loaded from elsewhere."""
+    _, voice = await get(served, "/api/voice")
+    async with visit(chromium, f"{served.url}/characters/ada", ready="#character:not([hidden])") as page:
+        if not voice["available"]:
+            await expect(page.locator("#hear")).to_be_hidden()
+            return
+        await expect(page.locator("#hear")).to_be_visible()
+        async with page.expect_response("**/characters/ada/voice?*") as coming:
+            await page.click("#hear")
+        assert (await coming.value).status == 200
+        await page.wait_for_function("document.getElementById('toast').hidden")
+
+
+@pytest.mark.browser
 async def test_a_gallery_of_five_hundred_is_painted_from_less_than_200_kilobytes(chromium: Browser, tmp_path: Path) -> None:  # noqa: F811
     """Only the portraits in sight are fetched, each in the size that is shown."""
     config = web_settings(tmp_path)

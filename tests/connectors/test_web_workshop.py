@@ -158,6 +158,27 @@ async def test_wrong_drafts_and_files_are_refused_in_a_sentence_and_nothing_is_l
     await served.browser().still_answers()
 
 
+async def test_where_the_house_has_an_operator_nobody_else_writes_its_characters(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TROUPE_OPERATOR_TOKEN", "operator-" + "x" * 40)
+    async with serve(web_settings(tmp_path)) as served:
+        for path, body in (
+            ("/save", {"draft": NELL}),
+            ("/save", {"draft": NELL, "character": "ada"}),
+            ("/measure", {"draft": NELL}),
+            ("/portrait", {"draft": NELL}),
+            ("/try", {"draft": NELL, "turns": []}),
+            ("/import", b"{}"),
+            ("/ada", None),
+            ("/ada/restore", {"revision": 1}),
+            ("/ada/delete", {}),
+            ("/ada/card.json", None),
+        ):
+            status, answer = await ask(served, path, body)
+            said = answer if isinstance(answer, dict) else json.loads(answer)
+            assert status == 400 and said["error"].startswith("Only "), (path, status, said)
+        await served.browser().still_answers()
+
+
 async def test_a_card_goes_out_as_png_v3_and_v2_and_comes_back(served: Served) -> None:
     await save(served, {**NELL, "lore": [{"keys": ["rain"], "content": "Wet."}]}, portrait=base64.b64encode(picture()).decode())
 

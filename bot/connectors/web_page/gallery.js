@@ -109,7 +109,7 @@ await attempt(async () => {
   everybody = answer.characters;
   for (const one of everybody) one.found = folded([one.name, one.slug, one.tagline, ...one.categories].join(" "));
   hues = spreadHues(everybody);
-  $("create").hidden = !answer.may_create;
+  $("create").hidden = $("to-control").hidden = !answer.may_create;
   const recent = everybody.filter((c) => c.talk).sort((a, b) => (a.talk.at < b.talk.at ? 1 : -1)).slice(0, 6);
   $("recent").querySelector("ul").replaceChildren(...recent.map((c) => card(c, true)));
   $("featured").querySelector("ul").replaceChildren(...everybody.filter((c) => c.featured).map((c) => card(c)));

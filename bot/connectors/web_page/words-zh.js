@@ -37,6 +37,9 @@ export const CHINESE = {
   "{count} found": "找到 {count} 位",
   "for adults": "成人",
 
+  "Blind rating": "盲评",
+  "Control room": "控制室",
+
   // one character
   "{stars} of 5 from {count} ratings": "{stars} / 5 分，共 {count} 次评分",
   "{replies} replies to {people} people": "回复过 {people} 个人，共 {replies} 次",
