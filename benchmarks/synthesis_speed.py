@@ -12,6 +12,7 @@ import argparse
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
@@ -58,7 +59,7 @@ async def measure(args: argparse.Namespace) -> list[tuple[float, float, float, f
     return found
 
 
-async def _timed(teacher: Teacher, questions: list[Question], *, together: bool) -> tuple[float, float]:
+async def _timed(teacher: Teacher, questions: Sequence[Question], *, together: bool) -> tuple[float, float]:
     wall, cpu = time.monotonic(), time.process_time()
     if together:
         await asyncio.gather(*(_ask(teacher, q) for q in questions))
