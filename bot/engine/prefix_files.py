@@ -70,6 +70,9 @@ class PrefixFiles:
     def _write(self, path: Path, state: State) -> None:
         partial = path.with_suffix(f".{os.getpid()}.partial")
         try:
+            if path.is_file() and path.stat().st_size == state.nbytes + _CHECKSUM_BYTES:  # it had only left the memory
+                os.utime(path)
+                return
             self._folder.mkdir(parents=True, exist_ok=True)
             with partial.open("wb") as file:
                 file.write(_checksum(state))

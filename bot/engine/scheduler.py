@@ -277,14 +277,14 @@ class Scheduler:
             return
         state = self._files.load(prefix)
         if state is not None:
-            self._table.shelf.put(_key_of(prefix), prefix, state)
+            self._table.shelf.put(_key_of(prefix), prefix, state, shared=True)
 
     def _keep_prefix(self, request: Request) -> None:
         """A slot that holds a prefix and nothing else yet is what others, and the next process, can begin with."""
         slot, prefix = request.slot, request.prefix
         if slot is None or not prefix or len(slot.tokens) != len(prefix) or _key_of(prefix) in self._table.shelf:
             return
-        state = self._table.shelve(_key_of(prefix), slot)
+        state = self._table.shelve(_key_of(prefix), slot, shared=True)
         if self._files is not None:
             self._files.save(prefix, state)
 

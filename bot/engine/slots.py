@@ -81,15 +81,18 @@ class Shelf:
     def __contains__(self, key: Hashable) -> bool:
         return key in self._all
 
-    def put(self, key: Hashable, tokens: list[int], state: State) -> None:
-        """Keep it in place of what that key had. What alone is over the limit is not kept."""
+    def put(self, key: Hashable, tokens: list[int], state: State, *, shared: bool = False) -> None:
+        """Keep it in place of what that key had.
+
+        What alone is over the limit is not kept, unless it is shared: with a big model that would be every character's beginning.
+        """
         self.remove(key)
-        if state.nbytes > self._limit:
+        if state.nbytes > self._limit and not shared:
             return
         self._all[key] = parked = Parked(key, tokens, state)
         self.bytes += state.nbytes
         self.touch(parked)
-        while self.bytes > self._limit:
+        while self.bytes > self._limit and len(self._all) > 1:
             self.remove(min(self._all.values(), key=lambda other: other.used).key)
 
     def touch(self, parked: Parked) -> None:
@@ -175,10 +178,10 @@ class SlotTable:
         self.cut(slot, 0)
         slot.key, slot.unwanted, slot.used = None, False, 0
 
-    def shelve(self, key: Hashable, slot: Slot) -> State:
+    def shelve(self, key: Hashable, slot: Slot, *, shared: bool = False) -> State:
         """Put a copy of what a slot holds on the shelf."""
         state = self._cache.save(slot.id)
-        self.shelf.put(key, list(slot.tokens), state)
+        self.shelf.put(key, list(slot.tokens), state, shared=shared)
         return state
 
     def forget(self, unwanted: Callable[[Hashable], bool]) -> None:

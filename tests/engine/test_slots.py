@@ -154,6 +154,18 @@ def test_the_shelf_keeps_what_was_used_last(table, cache):
     assert [parked.key for parked in table.shelf] == [0, 2, 3, 4]
 
 
+def test_what_all_share_is_kept_even_if_it_is_over_the_limit(table):
+    """One beginning of a big model; a conversation as big is not kept, and drives nothing out."""
+    state = np.zeros(SHELF_BYTES + 1, np.uint8)
+    table.shelf.put("prefix", [1] * 21, state, shared=True)
+    table.shelf.put("lobby", [2] * 21, state)
+
+    assert [parked.key for parked in table.shelf] == ["prefix"]
+
+    table.shelf.put("other prefix", [3] * 21, state, shared=True)
+    assert [parked.key for parked in table.shelf] == ["other prefix"]
+
+
 def test_what_is_on_the_shelf_already_is_not_copied_again(table, cache):
     """A slot that holds no more than a prefix can be given away for nothing."""
     slot = talk(table, cache, "mara", [1] * 5)

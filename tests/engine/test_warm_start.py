@@ -162,6 +162,16 @@ async def test_a_parked_conversation_goes_on_as_if_nobody_had_been_in_its_slot(m
         assert narrow.status.parked >= 4
 
 
+async def test_without_memory_for_parking_a_character_is_still_read_once(model: Path):
+    """Whatever the limits, the beginning that was used last is kept: eight channels at once read it once, and so does a restart."""
+    for process in range(2):
+        async with engine_on(model, parked_megabytes=0, prefix_megabytes=1) as engine:
+            asked = prompt(engine, MARA, HELLO)
+            costs = await asyncio.gather(*(cost(engine, asked, channel=n) for n in range(8)))
+        read = sum(c.evaluated_tokens for c in costs) - 8 * (len(asked.tokens) - asked.prefix_tokens)
+        assert read == (0 if process else asked.prefix_tokens)
+
+
 async def test_a_forgotten_channel_leaves_nothing_in_memory(model: Path):
     """Neither in its slot nor where conversations are parked; others and the character's beginning stay."""
     async with engine_on(model, live_replies=1) as engine:
