@@ -30,7 +30,7 @@ class GateSettings(Section):
     """How much worse counts as the same."""
 
     general_share: float = Field(0.02, ge=0)  # of the old model's loss on plain questions
-    lines_share: float = Field(0.01, ge=0)  # of its loss on held-out lines of the company
+    lines_share: float = Field(0.01, ge=-1)  # of its loss on held-out lines of the company
     count_share: float = Field(0.05, ge=0)  # of counted replies: faults, disclosure
     identification: float = Field(0.05, ge=0)  # of bundles recognised
     threads: int | None = Field(None, ge=1)

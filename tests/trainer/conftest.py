@@ -9,7 +9,7 @@ from transformers.utils import logging as transformers_logging
 
 from tests.trainer.company import write_company
 from trainer.base import find_base, load_tokenizer
-from trainer.converter import converter, default_cache
+from trainer.converter import convert, converter, default_cache
 from trainer.dataset import DatasetSettings, dataset
 from trainer.errors import ToolMissing
 from trainer.tune import TuneSettings, tune
@@ -77,3 +77,11 @@ def tools() -> Path:
     except ToolMissing as error:
         pytest.skip(str(error))
     return default_cache()
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tiny_base, tools, tmp_path_factory) -> Path:
+    """The same model as a file that the bot serves."""
+    path = tmp_path_factory.mktemp("served") / "first.gguf"
+    convert(converter(tools), "convert_hf_to_gguf.py", str(tiny_base), "--outfile", str(path), "--outtype", "f16")
+    return path

@@ -1,0 +1,399 @@
+"""A simulated community: talk -> rate -> collect -> retrain -> gate -> swap -> talk, on a real house, a real model, a real trainer.
+
+    python benchmarks/community.py                                   # 50 people, 6 characters, 2,000 turns, 120,000 tokens of training
+    python benchmarks/community.py --turns 60 --people 8 --budget 20000 --after 40
+
+The people follow fixed rules and say lines that were written here; half of them agree to training. What they like is known: short
+answers (``SHORT_WORDS`` words at most). They give thumbs, ask for another take of what is too long and go on with the shortest, and
+one moderator, who agreed, cuts some replies down. So whether the loop learns can be measured: the share of first replies that are
+short, before and after. Training reads ``--budget`` tokens at the most: about 20 minutes on two cores at 100 tokens/s.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import random
+import re
+import shutil
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from bot.commands import chat, privacy
+from bot.commands.desk import Caller
+from bot.config import Config, Paths
+from bot.engine import models
+from bot.engine.swap import SwappingEngine
+from bot.errors import BotError, CommandRefused
+from bot.house import House, open_house
+from bot.memory.collected import COLLECTED, RUNS, digest
+from bot.messages import ChannelKey, Face, Incoming, Limits, Person, Reply
+from trainer.collect import CollectSettings
+from trainer.errors import GateFailed
+from trainer.evaluate_intervals import Interval, mean
+from trainer.export import ExportSettings
+from trainer.publish import place
+from trainer.retrain import Places, RetrainSettings, retrain
+from trainer.retrain_gate import GateSettings
+
+HERE = Path(__file__).resolve().parent.parent
+CAST = ("mara-quill", "odo-brandt", "ludo-marchbanks", "ines-calloway", "tamsin-rook", "grizel-mottram")
+CHANNELS = 8
+SHORT_WORDS = 14
+SAME = "same-again"  # the old model under another name: what is swapped in where the new one did not pass
+OPENINGS = ("{who}, what do you make of {what}?", "Tell me about {what}, {who}.", "{who}! Have you met {what}?", "So, {who}: {what}. Well?")
+THINGS = (
+    *("the fog this morning", "a door that sticks", "wet socks", "the last bus", "blue cheese", "my neighbour's trumpet", "a lost glove"),
+    *("the price of candles", "Sunday", "thunder", "an empty jar", "stairs", "the smell of rope", "a borrowed umbrella", "cold soup"),
+    *("old letters", "a kettle that whistles", "the tide", "second chances", "a three-legged cat", "waiting", "buttons", "moonlight"),
+    *("a bad haircut", "the ferry", "onions", "birthdays", "a stone in my shoe", "the town clock", "secrets", "mud", "an early frost"),
+)
+TAILS = (
+    "",
+    " I was just wondering.",
+    " Be honest with me.",
+    " My aunt says it is bad luck.",
+    " It kept me awake.",
+    " You know these things.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    people: int = 50
+    turns: int = 2000
+    after: int = 240
+    budget: int = 120_000
+    seed: int = 7
+    types: tuple[str, ...] = ("Q8_0", "Q6_K")
+    probes: int = 40
+    reply_tokens: int = 60
+    short_words: int = SHORT_WORDS
+    cast: tuple[str, ...] = CAST
+    threads: int | None = None
+
+
+@dataclass(slots=True)
+class Outcome:
+    seed: int
+    turns: int = 0
+    agreed: int = 0
+    rated: int = 0
+    taken_again: int = 0
+    edited: int = 0
+    short_before: str = ""
+    short_after: str = ""
+    gain: str = ""
+    passed: bool = False
+    reasons: str = ""
+    gate: list[dict[str, Any]] = field(default_factory=list)
+    collected: dict[str, int] = field(default_factory=dict)
+    retrain_minutes: float = 0.0
+    rows_without_consent: int = 0
+    words_without_consent: int = 0
+    swap_seconds: float = 0.0
+    replies_across_swap: dict[str, int] = field(default_factory=dict)
+    lost: int = 0
+    doubled: int = 0
+    longest_pause_seconds: float = 0.0
+    longest_pause_without_swap: float = 0.0
+    forget_seconds: float = 0.0
+    found_after_forgetting: int = 0
+
+
+class Screen:
+    """A channel that remembers when each message grew. The longest wait between two pieces is a stream's longest pause."""
+
+    limits = Limits(length=4000, edit_seconds=0.0)
+
+    def __init__(self) -> None:
+        self.shown: dict[str, float] = {}  # sent id -> when it last grew
+        self.pauses: list[float] = []
+        self.notices: list[str] = []
+
+    async def open(self, character: Face, text: str) -> str:
+        sent_id = uuid4().hex
+        self.shown[sent_id] = time.monotonic()
+        return sent_id
+
+    async def edit(self, sent_id: str, text: str) -> None:
+        now = time.monotonic()
+        self.pauses.append(now - self.shown[sent_id])
+        self.shown[sent_id] = now
+
+    async def remove(self, sent_id: str) -> None:
+        self.shown.pop(sent_id, None)
+
+    @asynccontextmanager
+    async def typing(self, character: Face) -> AsyncIterator[None]:
+        yield
+
+    async def notice(self, text: str) -> None:
+        self.notices.append(text)
+
+
+class Community:
+    """Everybody in it, and what they do. Two with the same seed say the same."""
+
+    def __init__(self, house: House, plan: Plan, outcome: Outcome) -> None:
+        self.house, self.plan, self.outcome = house, plan, outcome
+        self.draw = random.Random(plan.seed)
+        self.people = [Person(f"web:p{n:02}", f"Guest{n:02}") for n in range(plan.people)]
+        self.agreed = set(self.draw.sample(self.people, plan.people // 2))
+        self.moderator = Person("web:moderator", "Warden")
+        self.screens = {ChannelKey("web", f"room{n}"): Screen() for n in range(CHANNELS)}
+        self.sent = 0
+        self.answers: list[Reply] = []
+
+    def canary(self, person: Person) -> str:
+        """What only this person says: whoever did not agree must not be found by it."""
+        return f"marzipan heron {digest(person.id)[:6]}"
+
+    async def consent(self) -> None:
+        for person in (*sorted(self.agreed, key=lambda p: p.id), self.moderator):
+            await privacy.consent(self.house.desk, self.caller(person, ChannelKey("web", "room0")), "train", True)
+        self.outcome.agreed = len(self.agreed)
+
+    def caller(self, person: Person, channel: ChannelKey, *, moderator: bool = False) -> Caller:
+        return Caller(person, channel, self.screens[channel], moderator=moderator)
+
+    async def talk(self, turns: int, *, judge: bool) -> list[Reply]:
+        """Eight channels at once, each one message at a time. Returns the first replies."""
+        script = [self._line() for _ in range(turns)]
+        queues = [script[n::CHANNELS] for n in range(CHANNELS)]
+        async with asyncio.TaskGroup() as group:
+            rooms = [group.create_task(self._room(channel, lines, judge)) for channel, lines in zip(self.screens, queues, strict=True)]
+        return [reply for room in rooms for reply in room.result()]
+
+    def _line(self) -> tuple[Person, str, str, random.Random]:
+        person, slug = self.draw.choice(self.people), self.draw.choice(self.plan.cast)
+        name = slug.split("-")[0].title()
+        text = self.draw.choice(OPENINGS).format(who=name, what=self.draw.choice(THINGS)) + self.draw.choice(TAILS)
+        if self.draw.random() < 0.2:
+            text += f" We call it the {self.canary(person)}."
+        return person, slug, text, random.Random(self.draw.random())
+
+    async def _room(self, channel: ChannelKey, lines: Sequence[tuple[Person, str, str, random.Random]], judge: bool) -> list[Reply]:
+        first: list[Reply] = []
+        for person, slug, text, draw in lines:
+            screen = self.screens[channel]
+            self.sent += 1
+            message = Incoming(
+                channel, uuid4().hex, person, text, None, (f"house/{slug}",), (), datetime.now(UTC), screen
+            )  # fmt: skip
+            done = await self.house.router.hear(message)
+            replies = await done if done is not None else []
+            self.answers += replies
+            first += replies[:1]
+            if replies and judge:
+                await self._judge(channel, person, replies[0], draw)
+        return first
+
+    async def _judge(self, channel: ChannelKey, person: Person, reply: Reply, draw: random.Random) -> None:
+        """Fixed rules: thumbs for one in two, another take for what is too long, and now and then the moderator's pencil."""
+        desk, caller = self.house.desk, self.caller(person, channel)
+        short = _words(reply.text) <= self.plan.short_words
+        try:
+            if draw.random() < 0.5:
+                await chat.rate(desk, caller, "up" if short else "down", reply.message_id)
+                self.outcome.rated += 1
+            if short or draw.random() < 0.4:
+                return
+            if draw.random() < 0.15:
+                sentence = re.split(r"(?<=[.!?…])\s", reply.text)[0]
+                if 2 <= _words(sentence) <= self.plan.short_words:
+                    await chat.edit(desk, self.caller(self.moderator, channel, moderator=True), reply.message_id, sentence)
+                    self.outcome.edited += 1
+                    return
+            await self._again(caller, reply)
+        except (CommandRefused, BotError) as error:
+            self.screens[channel].notices.append(str(error))
+
+    async def _again(self, caller: Caller, reply: Reply) -> None:
+        desk = self.house.desk
+        takes = [reply.text]
+        for _ in range(2):
+            made = await (await chat.regenerate(desk, caller, reply.message_id))
+            takes += [m.text for m in made]
+            if made and _words(made[0].text) <= self.plan.short_words:
+                break
+        self.outcome.taken_again += 1
+        best = min(range(len(takes)), key=lambda n: _words(takes[n]))
+        for _ in range(len(takes) - 1 - best):
+            await chat.previous_take(desk, caller, reply.message_id)
+
+
+def _words(text: str) -> int:
+    return len(text.split())
+
+
+async def run_community(
+    work: Path,
+    plan: Plan,
+    *,
+    model: Path | None = None,
+    gate: GateSettings | None = None,
+    converter: ExportSettings | None = None,
+    characters: Path = HERE / "characters",
+    tell: Callable[[str], None] = print,
+) -> Outcome:
+    """The whole loop in ``work``. ``model``: another GGUF than the starter."""
+    outcome = Outcome(plan.seed)
+    gguf = work / "gguf"
+    _prepare(gguf, model)
+    config = Config(
+        paths=Paths(characters=characters, models=gguf, data=work / "data"),
+        sessions={"settle_seconds": 0, "cascade": 0, "reply_tokens": plan.reply_tokens, "channel_messages_per_minute": 0,
+                  "person_messages_per_minute": 0, "recap_turns": 0},
+        engine={"threads": plan.threads or "auto", "watch_seconds": 0},
+    )  # fmt: skip
+    tell(f"seed {plan.seed}: {plan.people} people, {len(plan.cast)} characters, {plan.turns} turns, {plan.budget:,} tokens of training")
+    async with open_house(config) as house:
+        community = Community(house, plan, outcome)
+        await community.consent()
+        tell(f"talk: {outcome.agreed} of {plan.people} agreed to training, and one moderator")
+        before = await community.talk(plan.turns, judge=True)
+        outcome.turns = community.sent
+        outcome.longest_pause_without_swap = round(_longest(community), 2)
+        tell(f"rate: {outcome.rated} thumbs, {outcome.taken_again} asked again, {outcome.edited} edited")
+        await _retrain(work, config, plan, outcome, gate, converter, tell)
+        _search(work, community, outcome)
+        await _swap(house, community, gguf, outcome, tell)
+        after = await community.talk(plan.after, judge=False)
+        _compare(before, after, plan, outcome)
+        tell(f"short answers: {outcome.short_before} before, {outcome.short_after} after; gain {outcome.gain}")
+        await _forget(house, community, work, outcome, tell)
+    return outcome
+
+
+def _prepare(gguf: Path, model: Path | None) -> None:
+    if model is None:
+        gguf.mkdir(parents=True, exist_ok=True)
+        for file in (HERE / "gguf").glob("starter*"):
+            shutil.copyfile(file, gguf / file.name)
+        models.prepare_starter(gguf)
+        return
+    place(model, gguf, "first", stages={})
+    models.set_current(gguf, "first")
+
+
+async def _retrain(
+    work: Path,
+    config: Config,
+    plan: Plan,
+    outcome: Outcome,
+    gate: GateSettings | None,
+    converter: ExportSettings | None,
+    tell: Callable[[str], None],
+) -> None:
+    places = Places(config.paths.data, config.paths.characters, config.paths.models, converter=converter or ExportSettings())
+    settings = RetrainSettings(
+        seed=plan.seed, tokens=plan.budget, types=plan.types, probes=plan.probes, questions=4 if plan.probes > 4 else 1,
+        every=2 if plan.probes > 4 else 8, threads=plan.threads,
+    )  # fmt: skip
+    run = work / "data" / RUNS / "loop-1"
+    began = time.monotonic()
+    try:
+        done = await asyncio.to_thread(retrain, run, "loop-1", places, settings, CollectSettings(), gate, lambda stage: tell(f"{stage} …"))
+        outcome.passed = True
+        tell(f"gate: passed, {done.build} is published")
+    except GateFailed as error:
+        outcome.reasons = str(error)
+        tell(f"gate: {error}")
+    outcome.retrain_minutes = round((time.monotonic() - began) / 60, 1)
+    outcome.collected = json.loads((run / COLLECTED / "manifest.json").read_text(encoding="utf-8"))["figures"]
+    outcome.gate = json.loads((run / "gate" / "gate.json").read_text(encoding="utf-8"))["checks"]
+
+
+def _search(work: Path, community: Community, outcome: Outcome) -> None:
+    """Everything that was collected, searched for those who did not agree: by id, and by what only they say."""
+    held = b"".join(file.read_bytes() for file in (work / "data" / RUNS).rglob("*.jsonl"))
+    others = [person for person in community.people if person not in community.agreed]
+    outcome.rows_without_consent = sum(held.count(json.dumps(person.id).encode()) for person in others)
+    outcome.words_without_consent = sum(held.count(community.canary(person).encode()) for person in others)
+
+
+async def _swap(house: House, community: Community, gguf: Path, outcome: Outcome, tell: Callable[[str], None]) -> None:
+    """Eight channels go on while the model changes under them."""
+    engine = house.desk.engine
+    assert isinstance(engine, SwappingEngine)
+    if not outcome.passed:
+        before = engine.build.rpartition(":")[2].partition("@")[0]
+        place(gguf / f"{before}.gguf", gguf, SAME, stages={})
+        models.set_current(gguf, SAME)
+    for screen in community.screens.values():
+        screen.pauses.clear()
+    sent, answered = community.sent, len(community.answers)
+    talking = asyncio.create_task(community.talk(CHANNELS * 4, judge=False))
+    while engine.status.live < CHANNELS // 2 and not talking.done():  # noqa: ASYNC110  a snapshot, not an event
+        await asyncio.sleep(0.01)
+    swapped = await engine.swap()
+    await talking
+    replies = community.answers[answered:]
+    ids = Counter(reply.message_id for reply in replies)
+    outcome.swap_seconds = round(swapped.seconds, 2) if swapped else 0.0
+    outcome.replies_across_swap = dict(Counter(reply.stamp.build.partition("@")[0] for reply in replies))
+    outcome.lost = community.sent - sent - len(replies)
+    outcome.doubled = sum(count - 1 for count in ids.values())
+    outcome.longest_pause_seconds = round(_longest(community), 2)
+    told = f"{outcome.lost} lost, {outcome.doubled} doubled, longest pause {outcome.longest_pause_seconds} s"
+    tell(f"swap: {outcome.replies_across_swap}, {told}")
+
+
+def _longest(community: Community) -> float:
+    return max((pause for screen in community.screens.values() for pause in screen.pauses), default=0.0)
+
+
+def _compare(before: Sequence[Reply], after: Sequence[Reply], plan: Plan, outcome: Outcome) -> None:
+    one, two = ([float(_words(reply.text) <= plan.short_words) for reply in replies] for replies in (before, after))
+    outcome.short_before, outcome.short_after = str(mean(one)), str(mean(two))
+    outcome.gain = str(_gain(one, two))
+
+
+def _gain(before: Sequence[float], after: Sequence[float]) -> Interval:
+    """The difference of two shares of different replies, with its 95 % interval (bootstrap, each side by itself)."""
+    draw = random.Random(1)
+    drawn = sorted(
+        sum(draw.choices(after, k=len(after))) / len(after) - sum(draw.choices(before, k=len(before))) / len(before) for _ in range(1000)
+    )
+    return Interval(sum(after) / len(after) - sum(before) / len(before), drawn[25], drawn[974])
+
+
+async def _forget(house: House, community: Community, work: Path, outcome: Outcome, tell: Callable[[str], None]) -> None:
+    person = min(community.agreed, key=lambda p: p.id)
+    began = time.monotonic()
+    gone = await privacy.forget(house.desk, community.caller(person, ChannelKey("web", "room0")))
+    outcome.forget_seconds = round(time.monotonic() - began, 2)
+    wanted = [person.id.encode(), community.canary(person).encode()]
+    files = [file for file in (work / "data").rglob("*") if file.is_file()]
+    outcome.found_after_forgetting = sum(word in file.read_bytes() for file in files for word in wanted)
+    tell(f"forget: {outcome.forget_seconds} s, found in {outcome.found_after_forgetting} files; trained with them: {gone.reached.builds}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("data/community"), help="a folder that is made anew (default data/community)")
+    parser.add_argument("--model", type=Path, help="another GGUF than the starter")
+    parser.add_argument("--out", type=Path, help="the figures as JSON")
+    for name, value in (("people", 50), ("turns", 2000), ("after", 240), ("budget", 120_000), ("seed", 7), ("probes", 40)):
+        parser.add_argument(f"--{name}", type=int, default=value)
+    args = parser.parse_args()
+    shutil.rmtree(args.work, ignore_errors=True)
+    plan = Plan(args.people, args.turns, args.after, args.budget, args.seed, probes=args.probes)
+    outcome = asyncio.run(run_community(args.work, plan, model=args.model))
+    told = json.dumps(asdict(outcome), indent=1, ensure_ascii=False)
+    print(told)
+    if args.out:
+        args.out.write_text(told + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
