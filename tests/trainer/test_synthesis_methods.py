@@ -240,3 +240,18 @@ async def test_who_asks_in_earnest_is_told_the_truth_and_a_lie_is_dropped(tmp_pa
     assert any(r["kind"] == "sincere" for r in rows(truthful / ROWS))
     assert not any(r["kind"] == "sincere" for r in rows(lying / ROWS))
     assert Counter(r["dropped"] for r in rows(lying / DROPPED))["not honest"] == 6
+
+
+async def test_a_teacher_that_writes_the_worked_examples_down_again_adds_nothing(tmp_path, company):
+    def lazy(question):
+        form = question["messages"][-1]["content"]
+        if "Question: ..." not in form:
+            return obedient(question)
+        sure = "Sure: high\nReason: It is so.\n" if "Sure: " in form else ""
+        return f"Question: How did you get your boat back from the Hansens, Oluf?\n{sure}Answer: I rowed over and asked them for it."
+
+    async with openai_server(reply=lazy) as server:
+        folder = await asyncio.to_thread(synthesize, company, tmp_path / "out", settings(server, "context-instruct"))
+
+    assert not rows(folder / ROWS)
+    assert {r["dropped"] for r in rows(folder / DROPPED)} == {"example again"}

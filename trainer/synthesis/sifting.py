@@ -80,6 +80,10 @@ class _Judge:
                 if slug in self._held_questions:
                     self._held_questions[slug].add(line.said)
         self._kinds: Counter[tuple[str, str]] = Counter()
+        self._examples = NearDuplicates()  # worked examples that prompts show: a small teacher writes them down again
+        for w in (words("en"), words("zh")):
+            for question, *_ in (*w.agnostic_examples, *w.script_examples, *w.craft_examples):
+                self._examples.add(question)
 
     def tidy(self, draft: Draft) -> str:
         own = self._filters.get(draft.character)
@@ -92,6 +96,8 @@ class _Judge:
         own = self._filters[slug]
         if draft.own_question and (wrong := own.question_reason(draft.instruction)):
             return wrong
+        if draft.own_question and self._examples.like(draft.instruction) is not None:
+            return "example again"
         if wrong := own.reason(draft.instruction, reply, finished=draft.finished, expected=draft.expected):
             return wrong
         if self._held_questions[slug].like(draft.instruction) is not None or self._held_replies.like(reply) is not None:
