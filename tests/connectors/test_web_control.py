@@ -244,6 +244,8 @@ async def test_an_operator_watches_a_curve_move(served: Served, language: str) -
         assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         await expect(page.locator("#troubles")).to_contain_text("web:<b>lobby</b>")
         await expect(page.locator("#jobs")).to_contain_text("copied <b>12 KB</b>")
+        for box in await page.locator(".scroll").all():  # what scrolls is reached by keyboard
+            assert await box.get_attribute("tabindex") == "0"
         await expect(page.locator("h1")).to_have_text("控制室" if language == "zh-CN" else "Control room")
         if SCREENSHOTS:
             folder_for = Path(SCREENSHOTS)
