@@ -12,12 +12,14 @@ from typing import Any
 import aiohttp
 import openai
 import pytest
+from playwright.async_api import async_playwright
 
 from bot.check import examine
 from bot.config import WebSettings
 from bot.connectors.web_security import COOKIE, FAILURES, Tokens, WebSecurity, read_tokens
 from bot.errors import ConfigError
-from tests.connectors.web_house import Served, serve, web_settings
+from tests.connectors.test_web_page import ARGUMENTS, CHROMIUM
+from tests.connectors.web_house import PATIENCE_SECONDS, Served, serve, web_settings
 
 VISITOR, OPERATOR = "the-visitors-own-word-7", "the-operators-own-word-9"
 JSON = {"Content-Type": "application/json"}
@@ -138,6 +140,31 @@ async def test_a_browser_signs_in_once_and_its_cookie_is_out_of_reach_of_scripts
             assert answer.status == 200
         async with session.get(f"{guarded.url}/api/channels/lobby") as answer:
             assert answer.status == 401
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here; apt-get install chromium")
+async def test_somebody_comes_in_by_the_door_and_is_where_they_wanted_to_go(guarded: Served) -> None:
+    """And a link that somebody else wrote leads to nowhere but this house."""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = await browser.new_page(locale="en")
+        page.set_default_timeout(1000 * PATIENCE_SECONDS)
+        await page.goto(f"{guarded.url}/gallery")
+        await page.fill("#token", "a wrong one, and a long one")
+        await page.press("#token", "Enter")
+        await page.wait_for_function("document.getElementById('refusal').textContent.includes('not the token')")
+        await page.fill("#token", VISITOR)
+        await page.click("button[type=submit]")
+        await page.wait_for_url(f"{guarded.url}/gallery")
+        assert await page.evaluate("document.cookie") == ""
+
+        await page.goto(f"{guarded.url}/login?to=https%3A%2F%2Fevil.example%2F")
+        await page.fill("#token", VISITOR)
+        await page.click("button[type=submit]")
+
+        await page.wait_for_url(f"{guarded.url}/")
+        await browser.close()
 
 
 async def test_behind_a_proxy_that_speaks_tls_the_cookie_keeps_to_tls(guarded: Served) -> None:
