@@ -66,7 +66,8 @@ class TextTalk:
     encode: Encode
 
     def hear(self, turn: int) -> Prompt:
-        message = f"\nSomebody in {self.channel}, turn {turn}: tell me what you saw from up there last night, and why. "
+        # The number comes first, so that no two channels are told the same: what they share would be read once for both.
+        message = f"\n{self.channel.path}, turn {turn}: tell me what you saw from up there last night, and why. "
         self.tokens += self.encode(message * 4)[:MESSAGE_TOKENS]
         return Prompt(tuple(self.tokens), PREFIX_TOKENS, ())
 
@@ -143,4 +144,4 @@ class CastWork:
 
 
 def _channel(round_name: str, number: int) -> ChannelKey:
-    return ChannelKey("web", f"{round_name}, channel {number}")
+    return ChannelKey("web", f"{number} in {round_name}")
