@@ -94,7 +94,7 @@ def told(run: Path, made: Sequence[Arm], into: Path) -> Table:
         table.add_row(arm.name, str(figures["own"]), str(figures["synthesised"]), str(figures["people"]))
     names = {arm.name for arm in made}
     for folder in synthesized_in(run):
-        if _name(folder) not in names:
+        if _name(folder) not in names and not json.loads((folder / STATS).read_text(encoding="utf-8"))["kept"]:
             table.add_row(_name(folder), "", "zero rows survived", "")
     return table
 

@@ -21,6 +21,7 @@ from bot.characters.names import slugify
 from bot.config import CharacterSettings
 from bot.messages import ChatMessage
 from trainer.asking import AnswerMisshapen
+from trainer.counting import units
 from trainer.extract.exchanges import is_chinese, write_character
 from trainer.instructions import Instruction, deal
 from trainer.synthesis.forms import Blocks, Value
@@ -29,6 +30,7 @@ from trainer.synthesis.work import Asked, Done, Draft, Plain, Question, Room, la
 
 TABLES = Path(__file__).with_name("people.json")
 PEOPLE = "people"  # the folder of their cards and lines
+LEAST_TOLD = 3  # words of a life, a nature, a way of speaking: a small teacher writes "42"
 LEAST_ROWS = 4  # dataset takes nobody with fewer
 CHINESE_SHARE = 8  # one in so many speaks Chinese, where anybody of the house does
 _KEYS = ("age", "origin", "looks", "life", "nature", "speech")
@@ -122,7 +124,8 @@ class People(Plain):
                 told = p.form.read(answer["reply"], finished=answer["finished"])[0]
             except AnswerMisshapen:
                 continue
-            if is_chinese("".join(told.values())) == (p.language == "zh"):
+            tells = all(len(units(told[part])) >= LEAST_TOLD for part in ("life", "nature", "speech"))
+            if tells and is_chinese("".join(told.values())) == (p.language == "zh"):
                 found.append(_character(p, told))
         return found
 
