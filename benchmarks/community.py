@@ -42,7 +42,7 @@ from trainer.evaluate_intervals import Interval, mean
 from trainer.export import ExportSettings
 from trainer.publish import place
 from trainer.retrain import Places, RetrainSettings, retrain
-from trainer.retrain_gate import GateSettings
+from trainer.retrain_gate import GATE, GateSettings
 
 HERE = Path(__file__).resolve().parent.parent
 CAST = ("mara-quill", "odo-brandt", "ludo-marchbanks", "ines-calloway", "tamsin-rook", "grizel-mottram")
@@ -310,7 +310,9 @@ async def _retrain(
         tell(f"gate: {error}")
     outcome.retrain_minutes = round((time.monotonic() - began) / 60, 1)
     outcome.collected = json.loads((run / COLLECTED / "manifest.json").read_text(encoding="utf-8"))["figures"]
-    outcome.gate = json.loads((run / "gate" / "gate.json").read_text(encoding="utf-8"))["checks"]
+    judged = run / "gate" / GATE
+    if judged.is_file():  # else it was refused before: the exported file was not the model that was trained
+        outcome.gate = json.loads(judged.read_text(encoding="utf-8"))["checks"]
 
 
 def _search(work: Path, community: Community, outcome: Outcome) -> None:

@@ -70,7 +70,7 @@ def house(folder, talked, company, tiny_gguf, tools):
     place(tiny_gguf, folder / "gguf", "first", stages={})
     set_current(folder / "gguf", "first")
     return Places(
-        folder / "data", company, folder / "gguf", converter=ExportSettings(outtype="f32", cache=tools, gate_samples=2, gate_prompts=2)
+        folder / "data", company, folder / "gguf", converter=ExportSettings(outtype="f32", cache=tools, gate_samples=2, gate_prompts=0)
     )
 
 
