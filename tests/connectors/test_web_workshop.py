@@ -224,6 +224,7 @@ async def test_on_a_phone_somebody_makes_a_character_with_a_portrait_and_talks_t
         await expect(page.locator("#greeting")).to_have_text("Mind the drip, Visitor.")
         await expect(page.locator("#examples .words")).to_have_text(["It rains."])
         await page.click("#talk")
+        await page.wait_for_selector(".member")
         await say(page, "Good morning")
         await everybody_is_silent(page, 1)
 

@@ -322,7 +322,7 @@ async function begin() {
   translate();
   lookForVoice();
   title();
-  text.value = keep.get(draftKey) || "";
+  text.value ||= keep.get(draftKey) || ""; // somebody may have begun to write before this ran
   changed();
   if (matchMedia("(hover: hover)").matches) text.focus();
   for (let wait = 500; ; wait = Math.min(wait * 2, 10_000)) {
