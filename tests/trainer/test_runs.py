@@ -106,7 +106,9 @@ def test_a_recipe_with_a_mistake_is_refused_before_anything_is_done(tmp_path, te
 
 def test_a_recipes_paths_start_at_its_own_folder_and_its_base_is_everybodys(tmp_path):
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text('name = "a"\nbase = "some/model"\ncharacters = "people"\n[evaluate]\nprobes = 5\n[publish]\nname = "a-1"\nadapter = "a-adapter"')
+    recipe.write_text(
+        'name = "a"\nbase = "some/model"\ncharacters = "people"\n[evaluate]\nprobes = 5\n[publish]\nname = "a-1"\nadapter = "a-adapter"'
+    )
 
     loaded = load_recipe(recipe)
 
