@@ -75,6 +75,7 @@ class Plan:
     seed: int = 7
     types: tuple[str, ...] = ("Q8_0", "Q6_K")
     probes: int = 40
+    watch: int = 4  # held-out exchanges of each character that training watches; the gate measures on the others
     reply_tokens: int = 60
     short_words: int = SHORT_WORDS
     cast: tuple[str, ...] = CAST
@@ -296,7 +297,7 @@ async def _retrain(
 ) -> None:
     places = Places(config.paths.data, config.paths.characters, config.paths.models, converter=converter or ExportSettings())
     settings = RetrainSettings(
-        seed=plan.seed, tokens=plan.budget, types=plan.types, probes=plan.probes, questions=4 if plan.probes > 4 else 1,
+        seed=plan.seed, tokens=plan.budget, types=plan.types, probes=plan.probes, watch=plan.watch, questions=4 if plan.probes > 4 else 1,
         every=2 if plan.probes > 4 else 8, threads=plan.threads,
     )  # fmt: skip
     run = work / "data" / RUNS / "loop-1"
