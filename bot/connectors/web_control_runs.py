@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from bot.connectors.web_rows import read_rows
 from bot.memory.collected import COLLECTED, DECISIONS
 from bot.memory.collected import RUNS as RUNS_FOLDER
 
@@ -63,10 +64,10 @@ class Collected:
 
 def collected(data: Path) -> list[Collected]:
     """The queue of ``troupe-train curate``, in numbers."""
-    decided = {row["key"]: row.get("verdict") for row in _objects(data / DECISIONS) if isinstance(row.get("key"), str)}
+    decided = {row["key"]: row.get("verdict") for row in read_rows(data / DECISIONS) if isinstance(row.get("key"), str)}
     found: list[Collected] = []
     for folder in sorted((data / RUNS_FOLDER).glob(f"*/{COLLECTED}")):
-        keys = [row.get("key") for kind in COLLECTED_KINDS for row in _objects(folder / f"{kind}.jsonl")]
+        keys = [row.get("key") for kind in COLLECTED_KINDS for row in read_rows(folder / f"{kind}.jsonl")]
         verdicts = [decided.get(key) for key in keys if isinstance(key, str)]
         if verdicts:
             approved, dropped = sum(v in ("approve", "edit") for v in verdicts), verdicts.count("drop")
@@ -183,23 +184,6 @@ def _object(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
-
-
-def _objects(path: Path) -> list[dict[str, Any]]:
-    """Every line that is an object."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    found: list[dict[str, Any]] = []
-    for line in lines:
-        try:
-            value = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(value, dict):
-            found.append(value)
-    return found
 
 
 def _touched(path: Path) -> float:

@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from bot.connectors.web_rows import read_rows
 from bot.errors import CommandRefused, StoreError
 
 # CharacterGLM rates dialogues on these seven, from 1 to 5.
@@ -183,17 +184,17 @@ class Studies:
 
 
 def _open(folder: Path) -> Study | None:
-    about = next(iter(_rows(folder / "study.json")), None)
+    about = next(iter(read_rows(folder / "study.json")), None)
     try:
         study = Study(folder, About(**about)) if about else None
     except TypeError:
         return None
     if study is None or study.about.id != folder.name:
         return None
-    for row in _rows(folder / "items.jsonl"):
+    for row in read_rows(folder / "items.jsonl"):
         if all(isinstance(row.get(name), str) for name in Item.__slots__):
             study.items[row["id"]] = Item(**{name: row[name] for name in Item.__slots__})
-    for row in _rows(folder / "ratings.jsonl"):
+    for row in read_rows(folder / "ratings.jsonl"):
         if row.get("item") not in study.items or not isinstance(row.get("rater"), str):
             continue
         if row.get("choice") in ("a", "b", "tie"):
@@ -206,24 +207,7 @@ def _open(folder: Path) -> Study | None:
 def _replies(path: Path) -> dict[tuple[str, str], tuple[str, str]]:
     """(question's key, character) -> what was asked and said; of a longer talk only its first turn, which both have heard alike."""
     found: dict[tuple[str, str], tuple[str, str]] = {}
-    for row in _rows(path):
+    for row in read_rows(path):
         if row.get("turn", 1) == 1 and all(isinstance(row.get(name), str) for name in ("key", "character", "asked", "text")):
             found[row["key"], row["character"]] = (row["asked"], row["text"])
-    return found
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    """Every line that is an object; half a line at the end belongs to a process that was killed."""
-    try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return []
-    found: list[dict[str, Any]] = []
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(row, dict):
-            found.append(row)
     return found
