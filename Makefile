@@ -9,7 +9,7 @@ run:
 
 test:
 	$(PYTHON) dev/install.py test
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest -n auto --dist loadfile
 
 lint:
 	$(PYTHON) dev/install.py test

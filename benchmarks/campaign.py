@@ -84,6 +84,7 @@ async def disk(folder: Path) -> bool:
 async def soak(folder: Path, seconds: float) -> bool:
     result = await run_soak(folder, seconds=seconds)
     print(f"soak: {result.turns} turns in {result.seconds:.0f} s ({result.turns / result.seconds:.1f} a second)")
+    print(f"  {result.processor_ms_per_turn:.1f} ms of a processor for each turn")
     print(f"  memory {result.warm_mb:.0f} MB warm, {result.last_mb:.0f} MB at the end; files {min(result.files)} to {max(result.files)}")
     print(f"  database {result.database_mb:.1f} MB: {result.bytes_per_turn:.0f} bytes a turn with its reply")
     return result.clean

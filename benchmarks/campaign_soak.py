@@ -28,6 +28,7 @@ class Soak:
     seconds: float = 0.0
     memory_mb: list[float] = field(default_factory=list)
     files: list[int] = field(default_factory=list)
+    looked: list[tuple[int, float]] = field(default_factory=list)  # turns, and the process's seconds on a processor until then
     database_mb: float = 0.0
 
     def look_at(self, pid: int) -> None:
@@ -35,6 +36,8 @@ class Soak:
         resident = int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         self.memory_mb.append(resident / 1e6)
         self.files.append(len(os.listdir(f"/proc/{pid}/fd")))  # noqa: PTH208
+        user, system = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[11:13]
+        self.looked.append((self.turns, (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")))
 
     @property
     def warm_mb(self) -> float:
@@ -44,6 +47,12 @@ class Soak:
     @property
     def last_mb(self) -> float:
         return statistics.median(self.memory_mb[-max(1, len(self.memory_mb) // 5) :])
+
+    @property
+    def processor_ms_per_turn(self) -> float:
+        """Of the warm process."""
+        (turns, seconds), (last_turns, last_seconds) = self.looked[int(len(self.looked) * WARM_SHARE)], self.looked[-1]
+        return (last_seconds - seconds) * 1000 / max(1, last_turns - turns)
 
     @property
     def bytes_per_turn(self) -> float:

@@ -23,7 +23,7 @@ from tests.house import HERE
 from tests.loopback.openai_server import openai_server
 
 PATIENCE_SECONDS = 120.0
-# ``TROUPE_TEST_FAULT`` names what happens when the word "boom" is decoded for the first time in this process.
+# ``TROUPE_TEST_FAULT`` names what happens when something is decoded while the file ``TROUPE_TEST_WHEN`` is there.
 WRAPPER = """
 import os, sys
 from llama_cpp import llama_cpp
@@ -51,6 +51,14 @@ def home(tmp_path):
     return tmp_path
 
 
+@pytest.fixture
+def unprepared(home):
+    """The same, and nobody is awake at first: no character's beginning is read ahead, so only a message makes the model decode."""
+    for card in (home / "characters").glob("*/card.json"):
+        card.write_text(card.read_text().replace('"awake": true', '"awake": false'))
+    return home
+
+
 def write_config(home, engine="", sessions="", extra=""):
     (home / "config.toml").write_text(
         f'[paths]\ncharacters = "{home / "characters"}"\n[engine]\nmodel = "{home / "chant.gguf"}"\nprefix_megabytes = 0\n'
@@ -66,6 +74,9 @@ class Server:
 
     async def say(self, text, *, id, channel="lobby"):  # noqa: A002
         await self.post(f"{channel}/messages", {"id": id, "text": text, "name": "Anna"})
+
+    async def wake_ada(self):
+        await self.post("attic/awake", {"character": "ada", "awake": True})
 
     async def post(self, path, body):
         with suppress(aiohttp.ClientError):  # the process may end while it answers
@@ -119,11 +130,13 @@ async def until(home, query, wanted):
 ANSWERED = "SELECT message_id, state FROM turns WHERE by_character = 0 ORDER BY id"
 
 
-async def test_the_engines_death_ends_the_process_with_a_sentence_and_the_next_one_answers(home):
+async def test_the_engines_death_ends_the_process_with_a_sentence_and_the_next_one_answers(unprepared):
     """The thread dies of something nobody foresaw. A supervisor sees exit code 1, and the turn is taken up."""
+    home = unprepared
     async with running(home, "raise") as server:
+        await server.wake_ada()
         (home / "now").touch()
-        await server.say("Ada, how is the sea?", id="message-1")
+        await server.say("Ada, how is the sea?", id="message-1", channel="attic")
         code, errors = await server.ends()
     (home / "now").unlink()
 
@@ -131,32 +144,33 @@ async def test_the_engines_death_ends_the_process_with_a_sentence_and_the_next_o
     assert errors.strip().splitlines()[-1].startswith("troupe: the engine's thread died")
     assert "fallen off the bus" not in errors  # of an error nobody foresaw only its type and place are written
     async with running(home) as server:
-        await server.say("Ada, are you there?", id="message-2")
+        await server.say("Ada, are you there?", id="message-2", channel="attic")
         await until(home, ANSWERED, [("message-1", "answered"), ("message-2", "answered")])
 
 
-async def test_an_abort_inside_llama_cpp_is_followed_by_a_clean_restart_and_one_reply(home):
+async def test_an_abort_inside_llama_cpp_is_followed_by_a_clean_restart_and_one_reply(unprepared):
     """GGML_ASSERT ends the process without a word to anybody."""
+    home = unprepared
     async with running(home, "abort") as server:
+        await server.wake_ada()
         (home / "now").touch()
-        await server.say("Ada, how is the sea?", id="message-1")
+        await server.say("Ada, how is the sea?", id="message-1", channel="attic")
         code, _ = await server.ends()
     (home / "now").unlink()
 
     assert code == -signal.SIGABRT
     async with running(home) as server:
         await until(home, ANSWERED, [("message-1", "answered")])
-        assert [cause for cause, _ in await server.replies()] == ["message-1"]
+        assert [cause for cause, _ in await server.replies("attic")] == ["message-1"]
 
 
-async def test_a_message_that_ends_every_process_is_set_aside_and_the_channel_goes_on(home):
+async def test_a_message_that_ends_every_process_is_set_aside_and_the_channel_goes_on(unprepared):
     """Three processes in a row die of it; the fourth leaves it, says so, and answers the next message."""
-    for card in (home / "characters").glob("*/card.json"):  # nobody is prepared at the start: only the message makes it fail
-        card.write_text(card.read_text().replace('"awake": true', '"awake": false'))
+    home = unprepared
     for attempt in range(3):
         async with running(home, "abort") as server:
             if not attempt:
-                await server.post("attic/awake", {"character": "ada", "awake": True})
+                await server.wake_ada()
                 (home / "now").touch()
                 await server.say("Ada, how is the sea?", id="message-1", channel="attic")
             assert (await server.ends())[0] == -signal.SIGABRT

@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 # No half characters among them: those are a case of their own.
 TEXTS = st.text(st.characters(exclude_categories=("Cs",)), max_size=60)
-WORDS = st.text(st.characters(categories=("Lu", "Ll", "Lo")), min_size=1, max_size=12).filter(
+# Unicode calls these four letters, though they are drawn as nothing: a name that holds one is refused, and test_names.py says so.
+BLANK_LETTERS = "\u115f\u1160\u3164\uffa0"
+WORDS = st.text(st.characters(categories=("Lu", "Ll", "Lo"), exclude_characters=BLANK_LETTERS), min_size=1, max_size=12).filter(
     lambda word: word.casefold() not in ("here", "everyone") and "clyde" not in word.casefold() and "discord" not in word.casefold()
 )
 ANYTHING = st.recursive(
