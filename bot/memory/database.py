@@ -255,7 +255,8 @@ def _busy(url: URL) -> StoreBusy:
 def _sqlite_engine(
     url: URL, busy_seconds: float, *, begin: str, foreign_keys: bool = True, read_only: bool = False, **pool: Any
 ) -> AsyncEngine:
-    engine = create_async_engine(url, hide_parameters=True, json_serializer=_json, **pool)
+    # Every transaction here is committed or rolled back where it is begun: nothing is left for the pool to roll back.
+    engine = create_async_engine(url, hide_parameters=True, json_serializer=_json, pool_reset_on_return=None, **pool)
 
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
@@ -280,8 +281,9 @@ def _sqlite_engine(
     @event.listens_for(engine.sync_engine, "begin")
     def open_transaction(connection: Connection) -> None:
         # IMMEDIATE takes the write lock at once. A transaction that reads first and asks for it later can be refused
-        # without any waiting, because somebody else wrote in between.
-        connection.exec_driver_sql(begin)
+        # without any waiting, because somebody else wrote in between. In one go: each cursor of SQLAlchemy's is three
+        # errands to the connection's thread, and there is a BEGIN for every look at the database.
+        connection.connection.dbapi_connection.run_async(lambda driver: driver.execute_fetchall(begin))  # type: ignore[union-attr]
 
     return engine
 

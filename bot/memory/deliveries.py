@@ -62,7 +62,7 @@ class Deliveries(Part):
 
         def work(connection: Connection) -> Delivery:
             now = self._now()
-            connection.execute(
+            new = connection.execute(
                 self._database.insert(_replies)
                 .values(
                     channel=cause.channel,
@@ -80,9 +80,13 @@ class Deliveries(Part):
                     updated_at=now,
                 )
                 .on_conflict_do_nothing(index_elements=["cause_id", "position", "take"])
-            )
+                .returning(*_replies.c)
+            ).first()
+            if new is not None:
+                return _delivery_of(new, ())
             here = (_replies.c.cause_id == cause.id) & (_replies.c.position == position) & (_replies.c.take == take)
-            return _delivery_of(connection, connection.execute(select(_replies).where(here)).one())
+            old = connection.execute(select(_replies).where(here)).one()
+            return _delivery_of(old, _sent_ids(connection, old.id))
 
         return await self._database.write(work)
 
@@ -92,10 +96,12 @@ class Deliveries(Part):
         def work(connection: Connection) -> Delivery:
             row = self._in_state(connection, delivery, "be shown", *UNFINISHED)
             sent = _sent_ids(connection, delivery.id)
-            if schema.storable(sent_id) not in sent:
-                piece = {"reply_id": row.id, "piece": len(sent), "channel": row.channel, "message_id": sent_id}
+            stored = schema.storable(sent_id)
+            if stored not in sent:
+                piece = {"reply_id": row.id, "piece": len(sent), "channel": row.channel, "message_id": stored}
                 connection.execute(_pieces.insert().values(piece))
-            return self._changed(connection, row.id, state="opened" if row.state == "claimed" else row.state)
+                sent = (*sent, stored)
+            return _delivery_of(self._changed(connection, row.id, state="opened" if row.state == "claimed" else row.state), sent)
 
         return await self._database.write(work)
 
@@ -117,8 +123,8 @@ class Deliveries(Part):
             ).scalar_one_or_none()
             if turn_id is None:
                 turn_id = self._add_turn(connection, row, sent[0], text)
-            self._changed(connection, row.id, state="final", text=text, stamp=asdict(stamp), turn_id=turn_id)
-            return self._choose(connection, row.id)
+            row = self._changed(connection, row.id, state="final", text=text, stamp=asdict(stamp), turn_id=turn_id)
+            return self._choose(connection, row, sent)
 
         return await self._database.write(work)
 
@@ -127,7 +133,8 @@ class Deliveries(Part):
 
         def work(connection: Connection) -> Delivery:
             self._in_state(connection, delivery, "be done", "final", "recorded")
-            return self._changed(connection, delivery.id, state="recorded")
+            row = self._changed(connection, delivery.id, state="recorded")
+            return _delivery_of(row, _sent_ids(connection, row.id))
 
         return await self._database.write(work)
 
@@ -185,7 +192,7 @@ class Deliveries(Part):
 
         def work(connection: Connection) -> Turn:
             row = self._in_state(connection, delivery, "be chosen", "final", "recorded")
-            return self._choose(connection, row.id)
+            return self._choose(connection, row, _sent_ids(connection, row.id))
 
         return await self._database.write(work)
 
@@ -220,17 +227,18 @@ class Deliveries(Part):
     async def _give_up(self, delivery: Delivery, state: DeliveryState, reason: str) -> Delivery:
         def work(connection: Connection) -> Delivery:
             self._in_state(connection, delivery, f"become {state}", *UNFINISHED, state)
-            return self._changed(connection, delivery.id, state=state, reason=reason)
+            row = self._changed(connection, delivery.id, state=state, reason=reason)
+            return _delivery_of(row, _sent_ids(connection, row.id))
 
         return await self._database.write(work)
 
     async def _all(self, wanted: Select[Any]) -> list[Delivery]:
-        return await self._database.read(lambda c: [_delivery_of(c, row) for row in c.execute(wanted).all()])
+        return await self._database.read(lambda c: [_delivery_of(row, _sent_ids(c, row.id)) for row in c.execute(wanted).all()])
 
     async def _first(self, wanted: Select[Any]) -> Delivery | None:
         def work(connection: Connection) -> Delivery | None:
             row = connection.execute(wanted.limit(1)).first()
-            return None if row is None else _delivery_of(connection, row)
+            return None if row is None else _delivery_of(row, _sent_ids(connection, row.id))
 
         return await self._database.read(work)
 
@@ -242,9 +250,9 @@ class Deliveries(Part):
             raise StoreError(f"reply {delivery.id} is {row.state} and cannot {what}; it would have to be {' or '.join(states)}")
         return row
 
-    def _changed(self, connection: Connection, reply_id: int, **values: Any) -> Delivery:
+    def _changed(self, connection: Connection, reply_id: int, **values: Any) -> Row[Any]:
         statement = update(_replies).where(_replies.c.id == reply_id).values(updated_at=self._now(), **values).returning(*_replies.c)
-        return _delivery_of(connection, connection.execute(statement).one())
+        return connection.execute(statement).one()
 
     def _add_turn(self, connection: Connection, reply: Row[Any], message_id: str, text: str) -> int:
         cause = connection.execute(select(_turns).where(_turns.c.id == reply.cause_id)).one()
@@ -274,14 +282,13 @@ class Deliveries(Part):
         note_presence(connection, turn_id, [*connection.execute(there).scalars(), reply.character_id])
         return turn_id
 
-    def _choose(self, connection: Connection, reply_id: int) -> Turn:
-        row = connection.execute(select(_replies).where(_replies.c.id == reply_id)).one()
-        connection.execute(update(_replies).where(_same_reply(row)).values(chosen=_replies.c.id == reply_id))
-        says = {"text": row.text, "message_id": _sent_ids(connection, reply_id)[0], "edited_at": None}
+    def _choose(self, connection: Connection, row: Row[Any], sent: Sequence[str]) -> Turn:
+        connection.execute(update(_replies).where(_same_reply(row)).values(chosen=_replies.c.id == row.id))
+        says = {"text": row.text, "message_id": sent[0], "edited_at": None}
         statement = update(_turns).where(_turns.c.id == row.turn_id).values(says).returning(*_turns.c)
         turn = connection.execute(statement).first()
         if turn is None:
-            raise StoreError(f"the turn of reply {reply_id} is not there any more; somebody has had it forgotten")
+            raise StoreError(f"the turn of reply {row.id} is not there any more; somebody has had it forgotten")
         return turn_of(turn)
 
 
@@ -297,7 +304,7 @@ def stamp_of(stored: dict[str, Any] | None) -> Stamp | None:
     return Stamp(**values)
 
 
-def _delivery_of(connection: Connection, row: Row[Any]) -> Delivery:
+def _delivery_of(row: Row[Any], sent_ids: tuple[str, ...]) -> Delivery:
     return Delivery(
         id=row.id,
         channel=row.channel,
@@ -308,7 +315,7 @@ def _delivery_of(connection: Connection, row: Row[Any]) -> Delivery:
         character_name=row.character_name,
         seed=row.seed,
         state=row.state,
-        sent_ids=_sent_ids(connection, row.id),
+        sent_ids=sent_ids,
         text=row.text,
         stamp=stamp_of(row.stamp),
         turn_id=row.turn_id,
