@@ -7,13 +7,13 @@ import platform
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape
 
 from rich.table import Table
 
 from bot.bench.run import Row
+from bot.engine.threads import processor
 
 _COLOURS: Final = ("#3b6ea5", "#c0722b", "#5b8c5a", "#8a5a8c")
 _PANEL_WIDTH, _PANEL_HEIGHT, _MARGIN = 460, 240, 56
@@ -21,7 +21,7 @@ _PANEL_WIDTH, _PANEL_HEIGHT, _MARGIN = 460, 240, 56
 
 def machine(threads: int) -> dict[str, object]:
     """What it was measured on."""
-    return {"system": platform.system(), "processor": _processor(), "threads": threads, "python": platform.python_version()}
+    return {"system": platform.system(), "processor": processor(), "threads": threads, "python": platform.python_version()}
 
 
 def as_json(rows: Sequence[Row], **about: object) -> str:
@@ -85,14 +85,6 @@ def _faster(rows: Sequence[Row], group: Sequence[Row]) -> str:
 
 def _groups(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
     return list(dict.fromkeys((row.engine, row.prefixes, row.turn) for row in rows))
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
 
 
 # ------------------------------------------------------------------ the picture

@@ -49,7 +49,7 @@ class LlamaEngine:
         choice = choose(settings, file)
         files = _prefix_files(settings, choice, file, models)
         scheduler = Scheduler(
-            settings, lambda: _open_context(settings, choice, file), files, asyncio.get_running_loop(), chunk_tokens=choice.chunk_tokens
+            settings, lambda: _open_context(settings, choice, file), files, asyncio.get_running_loop(), batch_tokens=choice.batch_tokens
         )
         model = await asyncio.wrap_future(scheduler.start())
         context_tokens = slot_tokens(model, settings)
@@ -87,13 +87,20 @@ class LlamaEngine:
         return self._scheduler.position(channel)
 
     async def stream(
-        self, prompt: Prompt, sampling: Sampling, *, channel: ChannelKey, background: bool = False, ignore_end: bool = False
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        *,
+        channel: ChannelKey,
+        person: str = "",
+        background: bool = False,
+        ignore_end: bool = False,
     ) -> AsyncIterator[Piece]:
         """As ``bot.messages.Engine.stream``. With ``ignore_end`` the reply always has ``max_tokens`` tokens, for benchmarks."""
         self._check(prompt.tokens, sampling.max_tokens)
         if sampling.grammar:
             native.check_grammar(self._model, sampling.grammar)
-        request = Request(list(prompt.tokens), prompt.prefix_tokens, sampling, channel, background, ignore_end)
+        request = Request(list(prompt.tokens), prompt.prefix_tokens, sampling, channel, person, background, ignore_end)
         self._scheduler.submit(request)
         try:
             while True:
@@ -165,7 +172,7 @@ def _open_context(settings: EngineSettings, choice: Choice, file: ModelFile) -> 
         model,
         cells=-(-slot_tokens(model, settings) // _CELLS_GRAIN) * _CELLS_GRAIN * slots,
         sequences=slots,
-        batch_tokens=settings.batch_tokens,
+        batch_tokens=choice.batch_tokens,
         outputs=slots,
         threads=choice.threads,
         cache_type=choice.cache_type,
