@@ -16,7 +16,16 @@ from bot.bench.run import Row
 from bot.engine.threads import processor
 
 _COLOURS: Final = ("#3b6ea5", "#c0722b", "#5b8c5a", "#8a5a8c")
-_PANEL_WIDTH, _PANEL_HEIGHT, _MARGIN = 460, 240, 56
+_PANEL_WIDTH, _PANEL_HEIGHT, _MARGIN, _COLUMNS = 460, 240, 56, 2
+_PANELS: Final[dict[str, Callable[[Row], float | None]]] = {
+    "tokens per second": lambda row: row.tokens_per_second,
+    "milliseconds between two tokens, p95": lambda row: row.inter_token_p95_seconds * 1000,
+    "seconds to the first token, median": lambda row: row.first_token_median_seconds,
+    "seconds to the first token, p95": lambda row: row.first_token_p95_seconds,
+    "tokens of prompts read": lambda row: row.evaluated_tokens,
+    "tokens of prompts reused": lambda row: row.reused_tokens,
+    "peak memory, MB": lambda row: row.peak_memory_bytes and row.peak_memory_bytes / 1e6,
+}
 
 
 def machine(threads: int) -> dict[str, object]:
@@ -32,9 +41,9 @@ def table(rows: Sequence[Row]) -> Table:
     """Medians of the rounds.
 
     first: seconds to a channel's first token, the median of the channels; gap: between two tokens of a reply; MB: the process's
-    peak memory; ratio: tokens/s of troupe's same turn divided by this one's, before the median.
+    peak memory. The ratios are troupe's same turn divided by this one's, before the median: tokens/s, and seconds to the first.
     """
-    shown = Table("engine", "prefixes", "turn", "tokens/s", "first s", "p95 s", "gap p95 ms", "read", "reused", "MB", "ratio")
+    shown = Table("engine", "prefixes", "turn", "tokens/s", "first s", "p95 s", "gap p95 ms", "read", "reused", "MB", "ratio", "first")
     for engine, prefixes, turn in _groups(rows):
         group = [row for row in rows if (row.engine, row.prefixes, row.turn) == (engine, prefixes, turn)]
 
@@ -53,7 +62,7 @@ def table(rows: Sequence[Row]) -> Table:
             median(lambda row: row.evaluated_tokens, ".0f"),
             median(lambda row: row.reused_tokens, ".0f"),
             median(lambda row: row.peak_memory_bytes and row.peak_memory_bytes / 1e6, ".0f"),
-            _faster(rows, group),
+            *(format(ratio, ".2f") for ratio in _against(rows, group)),
         )
     return shown
 
@@ -76,11 +85,26 @@ def _whole(rows: Sequence[Row], engine: str, prefixes: str, number: int) -> floa
     return sum(row.tokens_per_second * row.wall_seconds for row in turns) / sum(row.wall_seconds for row in turns)
 
 
-def _faster(rows: Sequence[Row], group: Sequence[Row]) -> str:
+def turn_ratios(rows: Sequence[Row]) -> list[dict[str, object]]:
+    """The same for each turn by itself, and how long the first token took in comparison."""
+    told: list[dict[str, object]] = []
+    for engine, prefixes, turn in _groups(rows):
+        found = _against(rows, [row for row in rows if (row.engine, row.prefixes, row.turn) == (engine, prefixes, turn)])
+        if found:
+            told.append({"engine": engine, "prefixes": prefixes, "turn": turn, "tokens_per_second": found[0], "first_token": found[1]})
+    return told
+
+
+def _against(rows: Sequence[Row], group: Sequence[Row]) -> tuple[float, float] | tuple[()]:
+    """Troupe's tokens/s and wait for the first token by those of ``group``; nothing for its own rows."""
     ours = {(row.prefixes, row.turn, row.round): row for row in rows if row.engine == "troupe"}
     if group[0].engine == "troupe" or not ours:
-        return ""
-    return f"{statistics.median(ours[row.prefixes, row.turn, row.round].tokens_per_second / row.tokens_per_second for row in group):.2f}"
+        return ()
+    pairs = [(ours[row.prefixes, row.turn, row.round], row) for row in group]
+    return (
+        statistics.median(our.tokens_per_second / row.tokens_per_second for our, row in pairs),
+        statistics.median(our.first_token_median_seconds / row.first_token_median_seconds for our, row in pairs),
+    )
 
 
 def _groups(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
@@ -91,35 +115,38 @@ def _groups(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
 
 
 def svg(rows: Sequence[Row]) -> str:
-    """Two panels of bars: tokens per second and the median wait for the first token, by prefixes and turn."""
-    panels = (
-        _panel(rows, 0, "tokens per second", lambda row: row.tokens_per_second),
-        _panel(rows, 1, "seconds to the first token, median", lambda row: row.first_token_median_seconds),
-    )
+    """A panel of bars for each figure, by prefixes and turn; the medians of the rounds."""
     engines = list(dict.fromkeys(row.engine for row in rows))
     legend = "".join(
         f'<rect x="{_MARGIN + 150 * n}" y="12" width="12" height="12" fill="{_COLOURS[n % len(_COLOURS)]}"/>'
         f'<text x="{_MARGIN + 150 * n + 18}" y="23">{escape(engine)}</text>'
         for n, engine in enumerate(engines)
     )
-    width, height = 2 * (_PANEL_WIDTH + _MARGIN) + _MARGIN, _PANEL_HEIGHT + 2 * _MARGIN
+    panels = "".join(_panel(rows, place, title, value) for place, (title, value) in enumerate(_PANELS.items()))
+    width = _COLUMNS * (_PANEL_WIDTH + _MARGIN) + _MARGIN
+    height = -(-len(_PANELS) // _COLUMNS) * (_PANEL_HEIGHT + 2 * _MARGIN)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">'
-        f'<rect width="{width}" height="{height}" fill="white"/>{legend}{"".join(panels)}</svg>\n'
+        f'<rect width="{width}" height="{height}" fill="white"/>{legend}{panels}</svg>\n'
     )
 
 
-def _panel(rows: Sequence[Row], place: int, title: str, value: Callable[[Row], float]) -> str:
-    left, top = _MARGIN + place * (_PANEL_WIDTH + _MARGIN), _MARGIN
+def _panel(rows: Sequence[Row], place: int, title: str, value: Callable[[Row], float | None]) -> str:
+    left = _MARGIN + place % _COLUMNS * (_PANEL_WIDTH + _MARGIN)
+    top = _MARGIN + place // _COLUMNS * (_PANEL_HEIGHT + 2 * _MARGIN)
     engines = list(dict.fromkeys(row.engine for row in rows))
     groups = sorted({(row.prefixes, row.turn) for row in rows})
     bars = {
         (engine, *group): statistics.median(found)
         for engine in engines
         for group in groups
-        if (found := [value(row) for row in rows if (row.engine, row.prefixes, row.turn) == (engine, *group)])
+        if (
+            found := [
+                known for row in rows if (row.engine, row.prefixes, row.turn) == (engine, *group) and (known := value(row)) is not None
+            ]
+        )
     }
-    most = max(bars.values()) or 1.0
+    most = max(bars.values(), default=0) or 1.0
     wide = _PANEL_WIDTH / len(groups)
     thick = wide * 0.8 / len(engines)
     drawn = [f'<text x="{left}" y="{top - 10}" font-weight="bold">{escape(title)}</text>']
