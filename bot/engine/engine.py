@@ -94,13 +94,13 @@ class LlamaEngine:
         channel: ChannelKey,
         person: str = "",
         background: bool = False,
-        ignore_end: bool = False,
+        endless: bool = False,
     ) -> AsyncIterator[Piece]:
-        """As ``bot.messages.Engine.stream``. With ``ignore_end`` the reply always has ``max_tokens`` tokens, for benchmarks."""
+        """As ``bot.messages.Engine.stream``. With ``endless`` the reply always has ``max_tokens`` tokens, for benchmarks."""
         self._check(prompt.tokens, sampling.max_tokens)
         if sampling.grammar:
             native.check_grammar(self._model, sampling.grammar)
-        request = Request(list(prompt.tokens), prompt.prefix_tokens, sampling, channel, person, background, ignore_end)
+        request = Request(list(prompt.tokens), prompt.prefix_tokens, sampling, channel, person, background, endless)
         self._scheduler.submit(request)
         try:
             while True:

@@ -413,12 +413,12 @@ class Scheduler:
         """Choose the next token and pass on what has become readable."""
         began = time.perf_counter()
         if request.chain is None:
-            request.chain = self._samplers.chain(request.sampling)
+            request.chain = self._samplers.chain(request.sampling, endless=request.endless)
             request.first_token_seconds = time.monotonic() - request.arrived
         token = request.chain.sample(self._context, index)
         self._sampling_seconds += time.perf_counter() - began
         model = self._context.model
-        if model.ends(token) and not request.ignore_end:
+        if model.ends(token):
             self._finish(request, "stop")
             return
         request.tokens.append(token)
