@@ -2,8 +2,7 @@
 
 One channel and one character of the company, the real renderer, BM25 over its other lines, replies of the starter. Every layout on
 an engine of its own, counted by the engine's own counters. ``first`` is a new channel whose character is known already, ``later``
-the median of the turns after it; the bound is what no turn may pass: the exchange before, what is shown for this turn, and the
-new message, which all stand behind the part that stays.
+are the turns after it: what is shown for one turn alone stands before the message, so it and the exchange behind it are read again.
 
     python benchmarks/engine_layouts.py [--character mara-quill] [--turns 10]
 """
@@ -47,7 +46,6 @@ class Asked:
 
     prompt: int
     evaluated: int
-    bound: int
 
 
 async def talk(models: Path, character: Character, layout: Layout, turns: int) -> tuple[int, list[Asked]]:
@@ -59,22 +57,18 @@ async def talk(models: Path, character: Character, layout: Layout, turns: int) -
     await engine.warm(prefix)
     spoken: list[Spoken] = []
     asked: list[Asked] = []
-    exchange = 0  # tokens of the one before
     for turn in range(turns):
-        message = Spoken("Anna", MESSAGES[turn % len(MESSAGES)])
-        spoken.append(message)
+        spoken.append(Spoken("Anna", MESSAGES[turn % len(MESSAGES)]))
         hits = await found.search(
-            character.id, character.revision, character.lines, message.text, layout.retrieved, without=renderer.fixed_ids(character)
+            character.id, character.revision, character.lines, spoken[-1].text, layout.retrieved, without=renderer.fixed_ids(character)
         )
         scene = Scene(list(spoken), exemplars=[character.lines[hit.position] for hit in hits])
-        rendered = renderer.render(character, scene, budget)
+        prompt = renderer.render(character, scene, budget).prompt
         said: list[str] = []
-        async for piece in engine.stream(rendered.prompt, Sampling(max_tokens=REPLY_TOKENS, seed=turn), channel=channel):
+        async for piece in engine.stream(prompt, Sampling(max_tokens=REPLY_TOKENS, seed=turn), channel=channel):
             said.append(piece.text)
-        new = renderer.count(f"Anna: {message.text}")
-        asked.append(Asked(piece.counters.prompt_tokens, piece.counters.evaluated_tokens, exchange + rendered.parts["exemplars"] + new))
+        asked.append(Asked(piece.counters.prompt_tokens, piece.counters.evaluated_tokens))
         spoken.append(Spoken(character.name, "".join(said).strip(), own=True))
-        exchange = new + renderer.count(spoken[-1].text)
     await engine.close()
     return len(prefix), asked
 
@@ -88,7 +82,7 @@ async def main() -> None:
     cast = Cast.load(HOME / "characters", CharacterSettings())
     described = next(c for c in cast.house if c.slug == chosen.character)
     bare = replace(described.card, description="", personality="", scenario="", system_prompt="", post_history_instructions="")
-    table = Table("layout", "shared prefix", "last prompt", "read: first", "later, median", "later, most", "bound, median")
+    table = Table("layout", "shared prefix", "last prompt", "read: first", "later, median", "later, most")
     for name, layout in track(LAYOUTS.items(), "layouts"):
         character = replace(described, card=bare, revision="bare") if name == "name only" else described
         prefix, asked = await talk(chosen.models, character, layout, chosen.turns)
@@ -100,7 +94,6 @@ async def main() -> None:
             str(asked[0].evaluated),
             f"{statistics.median(turn.evaluated for turn in later):.0f}",
             str(max(turn.evaluated for turn in later)),
-            f"{statistics.median(turn.bound for turn in later):.0f}",
         )
     Console(width=120).print(table)
 

@@ -47,10 +47,10 @@ def tune(settings: EngineSettings, file: ModelFile, tick: Callable[[], None] = l
     model = Model(file.path, gpu_layers=gpu_layers(settings))
     usual, *others = _candidates(settings)
     first = _compare(model, settings, [usual, *others], tick)
-    chosen = _clearly_best(first)
+    chosen = _clearly_best(first, lambda measured: measured.turn)
     batches = [chosen.model_copy(update={"batch_tokens": size}) for size in _SMALLER_BATCHES]
     second = _compare(model, settings, [chosen, *batches], tick)
-    chosen = _clearly_best(second)
+    chosen = _clearly_best(second, lambda measured: measured.read)  # a step of replies fills no batch
     return chosen, _table([*first, *second[1:]], chosen)
 
 
@@ -70,10 +70,10 @@ def _candidates(settings: EngineSettings) -> list[Choice]:
     return [usual, *(usual.model_copy(update=other) for other in others)]
 
 
-def _clearly_best(found: Sequence[Measured]) -> Choice:
+def _clearly_best(found: Sequence[Measured], seconds: Callable[[Measured], float]) -> Choice:
     """The quickest, unless the first is nearly as quick."""
-    best = min(found, key=lambda measured: measured.turn)
-    return best.choice if best.turn < CLEARLY * found[0].turn else found[0].choice
+    best = min(found, key=seconds)
+    return best.choice if seconds(best) < CLEARLY * seconds(found[0]) else found[0].choice
 
 
 def _compare(model: Model, settings: EngineSettings, candidates: Sequence[Choice], tick: Callable[[], None]) -> list[Measured]:
