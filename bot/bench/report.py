@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import Final
 from xml.sax.saxutils import escape
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from bot.bench.run import Row
@@ -40,10 +41,13 @@ def as_json(rows: Sequence[Row], **about: object) -> str:
 def table(rows: Sequence[Row]) -> Table:
     """Medians of the rounds.
 
-    first: seconds to a channel's first token, the median of the channels; gap: between two tokens of a reply; MB: the process's
+    first s: to a channel's first token, the median of the channels; gap ms: between two tokens of a reply, p95; MB: the process's
     peak memory. The ratios are troupe's same turn divided by this one's, before the median: tokens/s, and seconds to the first.
     """
-    shown = Table("engine", "prefixes", "turn", "tokens/s", "first s", "p95 s", "gap p95 ms", "read", "reused", "MB", "ratio", "first")
+    shown = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False)  # a terminal of 80 columns holds it
+    shown.add_column("engine", overflow="fold", min_width=8)
+    for name in ("turn", "tok/s", "first s", "p95 s", "gap ms", "read", "reused", "MB", "ratio", "first"):
+        shown.add_column(name, no_wrap=True)
     for engine, prefixes, turn in _groups(rows):
         group = [row for row in rows if (row.engine, row.prefixes, row.turn) == (engine, prefixes, turn)]
 
@@ -53,8 +57,7 @@ def table(rows: Sequence[Row]) -> Table:
 
         shown.add_row(
             engine,
-            prefixes,
-            str(turn),
+            f"{prefixes} {turn}",
             median(lambda row: row.tokens_per_second, ".0f"),
             median(lambda row: row.first_token_median_seconds, ".2f"),
             median(lambda row: row.first_token_p95_seconds, ".2f"),
