@@ -159,7 +159,8 @@ def _panel(rows: Sequence[Row], place: int, title: str, value: Callable[[Row], f
         y = top + _PANEL_HEIGHT - tall
         colour = _COLOURS[engines.index(engine) % len(_COLOURS)]
         drawn.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{thick * 0.9:.1f}" height="{tall:.1f}" fill="{colour}"/>')
-        drawn.append(f'<text x="{x + thick * 0.45:.1f}" y="{y - 4:.1f}" font-size="10" text-anchor="middle">{height:.3g}</text>')
+        told = f"{height:.3g}" if height < 1000 else f"{height:,.0f}"
+        drawn.append(f'<text x="{x + thick * 0.45:.1f}" y="{y - 4:.1f}" font-size="10" text-anchor="middle">{told}</text>')
     for n, (prefixes, turn) in enumerate(groups):
         drawn.append(
             f'<text x="{left + (n + 0.4) * wide:.1f}" y="{top + _PANEL_HEIGHT + 18}" text-anchor="middle">{prefixes}, turn {turn}</text>'
