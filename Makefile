@@ -17,9 +17,10 @@ lint:
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-# How fast replies are made here, against one Llama object behind a lock; about fifteen minutes on two cores.
+# What is quickest on this machine, then how fast replies are made, against one Llama object behind a lock; fifteen minutes on two cores.
 bench:
 	$(PYTHON) dev/install.py run
+	.venv/bin/troupe bench --tune
 	.venv/bin/troupe bench --serial
 
 # The shipped company's adapter again, after its characters or the bundled model have changed. Stopped, it goes on where it was.

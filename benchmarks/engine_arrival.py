@@ -1,10 +1,10 @@
-"""What a long prompt does to the replies that run when it arrives, for several sizes of its chunks.
+"""What a long prompt does to the replies that run when it arrives, for several sizes of its chunks; auto follows what steps take.
 
 Seven channels are answered (prompts of 260 tokens, as in ``troupe bench``). Once undisturbed, once with a prompt of 2,000 tokens
 arriving after their fifth token: the p95 between two tokens while it is read, against undisturbed, and how long the newcomer
 waits for its first token. The sizes take turns within a round; medians of the rounds.
 
-    python benchmarks/engine_arrival.py [--rounds 3] [--chunks 32 48 64 128]
+    python benchmarks/engine_arrival.py [--rounds 3] [--chunks auto 32 48 64]
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ CHANNELS, LONG_TOKENS, REPLY_TOKENS, BEFORE = 7, 2000, 72, 5
 
 
 async def reply(engine: LlamaEngine, prompt: Prompt, channel: ChannelKey, tokens: int, times: list[float]) -> None:
-    async for piece in engine.stream(prompt, Sampling(max_tokens=tokens, seed=1), channel=channel, ignore_end=True):
+    async for piece in engine.stream(prompt, Sampling(max_tokens=tokens, seed=1), channel=channel, endless=True):
         times += [time.monotonic()] * (piece.counters.reply_tokens - len(times))
 
 
@@ -58,13 +58,14 @@ async def measure(engine: LlamaEngine, name: str, *, arrives: bool) -> tuple[flo
 async def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--rounds", type=int, default=3)
-    arguments.add_argument("--chunks", type=int, nargs="+", default=[32, 48, 64, 128])
+    arguments.add_argument("--chunks", nargs="+", default=["auto", "32", "48", "64"])
     arguments.add_argument("--models", type=Path, default=HOME / "gguf")
     chosen = arguments.parse_args()
-    found: dict[int, list[tuple[float, float, float]]] = {chunk: [] for chunk in chosen.chunks}
+    found: dict[str, list[tuple[float, float, float]]] = {chunk: [] for chunk in chosen.chunks}
     for number in track(range(chosen.rounds), "rounds"):
         for chunk in chosen.chunks:
-            engine = await LlamaEngine.load(EngineSettings(chunk_tokens=chunk, prefix_megabytes=0), chosen.models)
+            settings = EngineSettings.model_validate({"chunk_tokens": chunk if chunk == "auto" else int(chunk), "prefix_megabytes": 0})
+            engine = await LlamaEngine.load(settings, chosen.models)
             quiet, _ = await measure(engine, f"Round {number} quiet", arrives=False)
             disturbed, first = await measure(engine, f"Round {number} disturbed", arrives=True)
             found[chunk].append((quiet, disturbed, first))
@@ -73,7 +74,7 @@ async def main() -> None:
     for chunk, runs in found.items():
         quiet, disturbed, first = (statistics.median(values) for values in zip(*runs, strict=True))
         ratio = statistics.median(disturbed / quiet for quiet, disturbed, _ in runs)
-        table.add_row(str(chunk), f"{quiet * 1000:.0f}", f"{disturbed * 1000:.0f}", f"{ratio:.2f}", f"{first:.1f}")
+        table.add_row(chunk, f"{quiet * 1000:.0f}", f"{disturbed * 1000:.0f}", f"{ratio:.2f}", f"{first:.1f}")
     Console().print(table)
 
 

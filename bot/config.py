@@ -55,7 +55,7 @@ class EngineSettings(Section):
     prefix_megabytes: int = Field(1024, ge=0)
     queue: int = Field(256, ge=1)
     threads: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
-    batch_tokens: int = Field(512, ge=32)
+    batch_tokens: Literal["auto"] | Annotated[int, Field(ge=32)] = "auto"
     chunk_tokens: Literal["auto"] | Annotated[int, Field(ge=16)] = "auto"
     cache_type: Literal["auto", "f16", "q8_0"] = "auto"
     flash_attention: Literal["auto", "on", "off"] = "auto"

@@ -265,16 +265,23 @@ class Engine(Protocol):
         """Names the model that answers, for the stamp."""
         ...
 
-    def stream(self, prompt: Prompt, sampling: Sampling, *, channel: ChannelKey, background: bool = False) -> AsyncIterator[Piece]:
+    def stream(
+        self, prompt: Prompt, sampling: Sampling, *, channel: ChannelKey, person: str = "", background: bool = False
+    ) -> AsyncIterator[Piece]:
         """Yield the reply; closing the iterator stops it within a token.
 
-        ``channel`` is whose turn it is, for fair shares. ``background`` work waits for people's turns.
+        ``channel`` and ``person`` (an id, where somebody asked) are whose turn it is, for fair shares. ``background`` work waits
+        for people's turns.
 
         Raises, before anything is decoded:
             PromptTooLong: it would not fit.
             EngineBusy: too many are waiting.
             EngineStopped: there is no engine any more.
         """
+        ...
+
+    def position(self, channel: ChannelKey) -> int | None:
+        """How many replies are made before this channel's next: 0 while it is being made, None if it waits for nothing."""
         ...
 
     async def warm(self, prefix: Sequence[int]) -> None:

@@ -85,6 +85,7 @@ async def bench(config: Config, wanted: Wanted, console: Console) -> None:
             **choice.model_dump(),
         },
         "ratios": report.ratios(rows),
+        "turn_ratios": report.turn_ratios(rows),
         "outside_decode_and_sampling": 1 - (status.decode_seconds + status.sampling_seconds) / status.step_seconds,
         "event_loop_lag_p99_seconds": sorted(lags)[len(lags) * 99 // 100],
         "parked_bytes": status.parked_bytes,

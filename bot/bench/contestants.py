@@ -60,7 +60,7 @@ class Troupe:
         said: list[str] = []
         times: list[float] = []
         sampling = Sampling(max_tokens=reply_tokens, seed=1)
-        async for piece in self._engine.stream(prompt, sampling, channel=channel, ignore_end=True):
+        async for piece in self._engine.stream(prompt, sampling, channel=channel, endless=True):
             said.append(piece.text)
             counters = piece.counters
             # A piece may be several tokens that only together are a character.

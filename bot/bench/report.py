@@ -7,21 +7,31 @@ import platform
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from bot.bench.run import Row
+from bot.engine.threads import processor
 
 _COLOURS: Final = ("#3b6ea5", "#c0722b", "#5b8c5a", "#8a5a8c")
-_PANEL_WIDTH, _PANEL_HEIGHT, _MARGIN = 460, 240, 56
+_PANEL_WIDTH, _PANEL_HEIGHT, _MARGIN, _COLUMNS = 460, 240, 56, 2
+_PANELS: Final[dict[str, Callable[[Row], float | None]]] = {
+    "tokens per second": lambda row: row.tokens_per_second,
+    "milliseconds between two tokens, p95": lambda row: row.inter_token_p95_seconds * 1000,
+    "seconds to the first token, median": lambda row: row.first_token_median_seconds,
+    "seconds to the first token, p95": lambda row: row.first_token_p95_seconds,
+    "tokens of prompts read": lambda row: row.evaluated_tokens,
+    "tokens of prompts reused": lambda row: row.reused_tokens,
+    "peak memory, MB": lambda row: row.peak_memory_bytes and row.peak_memory_bytes / 1e6,
+}
 
 
 def machine(threads: int) -> dict[str, object]:
     """What it was measured on."""
-    return {"system": platform.system(), "processor": _processor(), "threads": threads, "python": platform.python_version()}
+    return {"system": platform.system(), "processor": processor(), "threads": threads, "python": platform.python_version()}
 
 
 def as_json(rows: Sequence[Row], **about: object) -> str:
@@ -31,10 +41,13 @@ def as_json(rows: Sequence[Row], **about: object) -> str:
 def table(rows: Sequence[Row]) -> Table:
     """Medians of the rounds.
 
-    first: seconds to a channel's first token, the median of the channels; gap: between two tokens of a reply; MB: the process's
-    peak memory; ratio: tokens/s of troupe's same turn divided by this one's, before the median.
+    first s: to a channel's first token, the median of the channels; gap ms: between two tokens of a reply, p95; MB: the process's
+    peak memory. The ratios are troupe's same turn divided by this one's, before the median: tokens/s, and seconds to the first.
     """
-    shown = Table("engine", "prefixes", "turn", "tokens/s", "first s", "p95 s", "gap p95 ms", "read", "reused", "MB", "ratio")
+    shown = Table(box=SIMPLE_HEAD, padding=0, pad_edge=False)  # a terminal of 80 columns holds it
+    shown.add_column("engine", overflow="fold", min_width=8)
+    for name in ("turn", "tok/s", "first s", "p95 s", "gap ms", "read", "reused", "MB", "ratio", "first"):
+        shown.add_column(name, no_wrap=True)
     for engine, prefixes, turn in _groups(rows):
         group = [row for row in rows if (row.engine, row.prefixes, row.turn) == (engine, prefixes, turn)]
 
@@ -44,8 +57,7 @@ def table(rows: Sequence[Row]) -> Table:
 
         shown.add_row(
             engine,
-            prefixes,
-            str(turn),
+            f"{prefixes} {turn}",
             median(lambda row: row.tokens_per_second, ".0f"),
             median(lambda row: row.first_token_median_seconds, ".2f"),
             median(lambda row: row.first_token_p95_seconds, ".2f"),
@@ -53,7 +65,7 @@ def table(rows: Sequence[Row]) -> Table:
             median(lambda row: row.evaluated_tokens, ".0f"),
             median(lambda row: row.reused_tokens, ".0f"),
             median(lambda row: row.peak_memory_bytes and row.peak_memory_bytes / 1e6, ".0f"),
-            _faster(rows, group),
+            *(format(ratio, ".2f") for ratio in _against(rows, group)),
         )
     return shown
 
@@ -76,58 +88,68 @@ def _whole(rows: Sequence[Row], engine: str, prefixes: str, number: int) -> floa
     return sum(row.tokens_per_second * row.wall_seconds for row in turns) / sum(row.wall_seconds for row in turns)
 
 
-def _faster(rows: Sequence[Row], group: Sequence[Row]) -> str:
+def turn_ratios(rows: Sequence[Row]) -> list[dict[str, object]]:
+    """The same for each turn by itself, and how long the first token took in comparison."""
+    told: list[dict[str, object]] = []
+    for engine, prefixes, turn in _groups(rows):
+        found = _against(rows, [row for row in rows if (row.engine, row.prefixes, row.turn) == (engine, prefixes, turn)])
+        if found:
+            told.append({"engine": engine, "prefixes": prefixes, "turn": turn, "tokens_per_second": found[0], "first_token": found[1]})
+    return told
+
+
+def _against(rows: Sequence[Row], group: Sequence[Row]) -> tuple[float, float] | tuple[()]:
+    """Troupe's tokens/s and wait for the first token by those of ``group``; nothing for its own rows."""
     ours = {(row.prefixes, row.turn, row.round): row for row in rows if row.engine == "troupe"}
     if group[0].engine == "troupe" or not ours:
-        return ""
-    return f"{statistics.median(ours[row.prefixes, row.turn, row.round].tokens_per_second / row.tokens_per_second for row in group):.2f}"
+        return ()
+    pairs = [(ours[row.prefixes, row.turn, row.round], row) for row in group]
+    return (
+        statistics.median(our.tokens_per_second / row.tokens_per_second for our, row in pairs),
+        statistics.median(our.first_token_median_seconds / row.first_token_median_seconds for our, row in pairs),
+    )
 
 
 def _groups(rows: Sequence[Row]) -> list[tuple[str, str, int]]:
     return list(dict.fromkeys((row.engine, row.prefixes, row.turn) for row in rows))
 
 
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
 # ------------------------------------------------------------------ the picture
 
 
 def svg(rows: Sequence[Row]) -> str:
-    """Two panels of bars: tokens per second and the median wait for the first token, by prefixes and turn."""
-    panels = (
-        _panel(rows, 0, "tokens per second", lambda row: row.tokens_per_second),
-        _panel(rows, 1, "seconds to the first token, median", lambda row: row.first_token_median_seconds),
-    )
+    """A panel of bars for each figure, by prefixes and turn; the medians of the rounds."""
     engines = list(dict.fromkeys(row.engine for row in rows))
     legend = "".join(
         f'<rect x="{_MARGIN + 150 * n}" y="12" width="12" height="12" fill="{_COLOURS[n % len(_COLOURS)]}"/>'
         f'<text x="{_MARGIN + 150 * n + 18}" y="23">{escape(engine)}</text>'
         for n, engine in enumerate(engines)
     )
-    width, height = 2 * (_PANEL_WIDTH + _MARGIN) + _MARGIN, _PANEL_HEIGHT + 2 * _MARGIN
+    panels = "".join(_panel(rows, place, title, value) for place, (title, value) in enumerate(_PANELS.items()))
+    width = _COLUMNS * (_PANEL_WIDTH + _MARGIN) + _MARGIN
+    height = -(-len(_PANELS) // _COLUMNS) * (_PANEL_HEIGHT + 2 * _MARGIN)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">'
-        f'<rect width="{width}" height="{height}" fill="white"/>{legend}{"".join(panels)}</svg>\n'
+        f'<rect width="{width}" height="{height}" fill="white"/>{legend}{panels}</svg>\n'
     )
 
 
-def _panel(rows: Sequence[Row], place: int, title: str, value: Callable[[Row], float]) -> str:
-    left, top = _MARGIN + place * (_PANEL_WIDTH + _MARGIN), _MARGIN
+def _panel(rows: Sequence[Row], place: int, title: str, value: Callable[[Row], float | None]) -> str:
+    left = _MARGIN + place % _COLUMNS * (_PANEL_WIDTH + _MARGIN)
+    top = _MARGIN + place // _COLUMNS * (_PANEL_HEIGHT + 2 * _MARGIN)
     engines = list(dict.fromkeys(row.engine for row in rows))
     groups = sorted({(row.prefixes, row.turn) for row in rows})
     bars = {
         (engine, *group): statistics.median(found)
         for engine in engines
         for group in groups
-        if (found := [value(row) for row in rows if (row.engine, row.prefixes, row.turn) == (engine, *group)])
+        if (
+            found := [
+                known for row in rows if (row.engine, row.prefixes, row.turn) == (engine, *group) and (known := value(row)) is not None
+            ]
+        )
     }
-    most = max(bars.values()) or 1.0
+    most = max(bars.values(), default=0) or 1.0
     wide = _PANEL_WIDTH / len(groups)
     thick = wide * 0.8 / len(engines)
     drawn = [f'<text x="{left}" y="{top - 10}" font-weight="bold">{escape(title)}</text>']
@@ -137,7 +159,8 @@ def _panel(rows: Sequence[Row], place: int, title: str, value: Callable[[Row], f
         y = top + _PANEL_HEIGHT - tall
         colour = _COLOURS[engines.index(engine) % len(_COLOURS)]
         drawn.append(f'<rect x="{x:.1f}" y="{y:.1f}" width="{thick * 0.9:.1f}" height="{tall:.1f}" fill="{colour}"/>')
-        drawn.append(f'<text x="{x + thick * 0.45:.1f}" y="{y - 4:.1f}" font-size="10" text-anchor="middle">{height:.3g}</text>')
+        told = f"{height:.3g}" if height < 1000 else f"{height:,.0f}"
+        drawn.append(f'<text x="{x + thick * 0.45:.1f}" y="{y - 4:.1f}" font-size="10" text-anchor="middle">{told}</text>')
     for n, (prefixes, turn) in enumerate(groups):
         drawn.append(
             f'<text x="{left + (n + 0.4) * wide:.1f}" y="{top + _PANEL_HEIGHT + 18}" text-anchor="middle">{prefixes}, turn {turn}</text>'

@@ -1,7 +1,7 @@
-"""``troupe bench --tune``: which threads, attention, cache and chunks are quickest here, by raw steps of llama.cpp.
+"""``troupe bench --tune``: which threads, attention, cache and batches are quickest here, by raw steps of llama.cpp.
 
 Candidates take turns in each round, as everything that is measured on a machine that others use, too. What is usual is left for
-something else only where that is clearly quicker.
+something else only where that is clearly quicker. Batches come last, for what was chosen by then.
 """
 
 from __future__ import annotations
@@ -18,15 +18,14 @@ from bot.config import EngineSettings
 from bot.engine.models import ModelFile
 from bot.engine.native import Context, Model
 from bot.engine.threads import usable_cores
-from bot.engine.tuning import USUAL_CHUNK_TOKENS, Choice, gpu_layers
+from bot.engine.tuning import USUAL_BATCH_TOKENS, Choice, gpu_layers
 
 ROUNDS: Final = 3
 CLEARLY: Final = 0.95  # of the usual one's time
 _SHARE: Final = 448  # tokens that a conversation has behind it
-_READ: Final = 128
+_READ: Final = 512
 _STEPS: Final = 4
-_GAP: Final = 3.0  # so many times as long may a step take in which a prompt is read, too
-_CHUNKS: Final = (32, 48, 64, 96, 128, 192, 256)
+_SMALLER_BATCHES: Final = (128, 256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +45,23 @@ class Measured:
 def tune(settings: EngineSettings, file: ModelFile, tick: Callable[[], None] = lambda: None) -> tuple[Choice, Table]:
     """The quickest choice, and what was measured. Takes a minute or two with the starter; ``tick`` is called ``ticks()`` times."""
     model = Model(file.path, gpu_layers=gpu_layers(settings))
-    usual = _candidates(settings)[0]
-    found = _compare(model, settings, _candidates(settings), tick)
-    best = min(found, key=lambda measured: measured.turn)
-    usually = next(measured for measured in found if measured.choice == usual)
-    chosen = best.choice if best.turn < CLEARLY * usually.turn else usual
-    chunks = _measure_chunks(model, settings, chosen, tick)
-    alone = statistics.median(chunks[0])
-    fitting = [size for size in _CHUNKS if size in chunks and statistics.median(chunks[size]) <= _GAP * alone]
-    chosen = chosen.model_copy(update={"chunk_tokens": max(fitting, default=_CHUNKS[0])})
-    return chosen, _table(found, chosen, chunks)
+    usual, *others = _candidates(settings)
+    first = _compare(model, settings, [usual, *others], tick)
+    chosen = _clearly_best(first, lambda measured: measured.turn)
+    batches = [chosen.model_copy(update={"batch_tokens": size}) for size in _SMALLER_BATCHES]
+    second = _compare(model, settings, [chosen, *batches], tick)
+    chosen = _clearly_best(second, lambda measured: measured.read)  # a step of replies fills no batch
+    return chosen, _table([*first, *second[1:]], chosen)
 
 
 def ticks(settings: EngineSettings) -> int:
-    return ROUNDS * (len(_candidates(settings)) + 1)
+    return ROUNDS * (len(_candidates(settings)) + 1 + len(_SMALLER_BATCHES))
 
 
 def _candidates(settings: EngineSettings) -> list[Choice]:
     """The usual one first."""
     cores, flash = usable_cores(), "on" if gpu_layers(settings) else "off"
-    usual = Choice(threads=cores, cache_type="f16", flash_attention=flash, chunk_tokens=USUAL_CHUNK_TOKENS)
+    usual = Choice(threads=cores, cache_type="f16", flash_attention=flash, batch_tokens=USUAL_BATCH_TOKENS)
     others: list[dict[str, object]] = [
         {"flash_attention": "off" if flash == "on" else "on"},
         {"flash_attention": "on", "cache_type": "q8_0"},
@@ -74,26 +70,21 @@ def _candidates(settings: EngineSettings) -> list[Choice]:
     return [usual, *(usual.model_copy(update=other) for other in others)]
 
 
+def _clearly_best(found: Sequence[Measured], seconds: Callable[[Measured], float]) -> Choice:
+    """The quickest, unless the first is nearly as quick."""
+    best = min(found, key=seconds)
+    return best.choice if seconds(best) < CLEARLY * seconds(found[0]) else found[0].choice
+
+
 def _compare(model: Model, settings: EngineSettings, candidates: Sequence[Choice], tick: Callable[[], None]) -> list[Measured]:
     times: dict[int, list[tuple[float, float]]] = {n: [] for n in range(len(candidates))}
     for _round in range(ROUNDS):
         for n, candidate in enumerate(candidates):
             with _Steps(model, settings, candidate) as steps:
-                times[n].append((steps.replies(), steps.reading(_READ)))
+                times[n].append((steps.replies(), steps.reading()))
             tick()
     medians = {n: [statistics.median(values) for values in zip(*found, strict=True)] for n, found in times.items()}
     return [Measured(candidate, *medians[n]) for n, candidate in enumerate(candidates)]
-
-
-def _measure_chunks(model: Model, settings: EngineSettings, choice: Choice, tick: Callable[[], None]) -> dict[int, list[float]]:
-    """Seconds of a step of all replies but one, by the tokens of a prompt that are read in it; 0: none."""
-    times: dict[int, list[float]] = {size: [] for size in (0, *_CHUNKS) if size + settings.live_replies <= settings.batch_tokens}
-    with _Steps(model, settings, choice) as steps:
-        for _round in range(ROUNDS):
-            for size, found in times.items():
-                found.append(steps.mixed(size))
-            tick()
-    return times
 
 
 class _Steps:
@@ -101,11 +92,12 @@ class _Steps:
 
     def __init__(self, model: Model, settings: EngineSettings, choice: Choice) -> None:
         self._live = settings.live_replies
+        self._batch = max(choice.batch_tokens, self._live)
         self._context = Context(
             model,
             cells=1024 * self._live,
             sequences=self._live,
-            batch_tokens=settings.batch_tokens,
+            batch_tokens=self._batch,
             outputs=self._live,
             threads=choice.threads,
             cache_type=choice.cache_type,
@@ -113,11 +105,9 @@ class _Steps:
             unified=False,
         )
         self._vocabulary = model.vocabulary
-        self._chunk = min(settings.batch_tokens, 256)
 
     def __enter__(self) -> _Steps:
-        for start in range(0, _SHARE, self._chunk):
-            self._decode([(0, position) for position in range(start, min(_SHARE, start + self._chunk))])
+        self._read(0, _SHARE)
         state = self._context.save(0)
         for sequence in range(1, self._live):
             self._context.load(sequence, state)
@@ -130,15 +120,16 @@ class _Steps:
         times = [self._decode([(sequence, _SHARE + step) for sequence in range(self._live)], output=True) for step in range(_STEPS)]
         return statistics.median(times)
 
-    def reading(self, tokens: int) -> float:
+    def reading(self) -> float:
         self._context.trim(0, _SHARE)
-        return self._decode([(0, _SHARE + n) for n in range(min(tokens, self._chunk))]) * tokens / min(tokens, self._chunk)
+        return self._read(_SHARE, _READ)
 
-    def mixed(self, tokens: int) -> float:
-        for sequence in range(self._live):
-            self._context.trim(sequence, _SHARE)
-        replies = [(sequence, _SHARE) for sequence in range(self._live - 1)]
-        return self._decode([*replies, *((self._live - 1, _SHARE + n) for n in range(tokens))] or [(0, _SHARE)])
+    def _read(self, start: int, count: int) -> float:
+        """Seconds for so many tokens of one prompt, a batch at a time."""
+        end = start + count
+        return sum(
+            self._decode([(0, position) for position in range(at, min(end, at + self._batch))]) for at in range(start, end, self._batch)
+        )
 
     def _decode(self, tokens: Sequence[tuple[int, int]], *, output: bool = False) -> float:
         """Tokens as (sequence, position); seconds."""
@@ -150,21 +141,18 @@ class _Steps:
         return time.perf_counter() - began
 
 
-def _table(found: Sequence[Measured], chosen: Choice, chunks: dict[int, list[float]]) -> Table:
-    table = Table("threads", "flash attention", "cache", "step of all replies ms", f"reading {_READ} tokens ms", "a turn s", "")
+def _table(found: Sequence[Measured], chosen: Choice) -> Table:
+    table = Table("threads", "flash attention", "cache", "batch", "step of all replies ms", f"reading {_READ} tokens ms", "a turn s", "")
     for measured in found:
         choice = measured.choice
-        mark = "chosen" if choice.model_copy(update={"chunk_tokens": chosen.chunk_tokens}) == chosen else ""
         table.add_row(
             str(choice.threads),
             choice.flash_attention,
             choice.cache_type,
+            str(choice.batch_tokens),
             f"{measured.step * 1000:.0f}",
             f"{measured.read * 1000:.0f}",
             f"{measured.turn:.1f}",
-            mark,
+            "chosen" if choice == chosen else "",
         )
-    alone = statistics.median(chunks[0])
-    told = ", ".join(f"{size}: {statistics.median(times) / alone:.1f}" for size, times in chunks.items() if size)
-    table.caption = f"A step takes so many times as long with a chunk of so many tokens ({chosen.chunk_tokens} chosen): {told}."
     return table

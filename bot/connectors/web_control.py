@@ -94,7 +94,7 @@ class WebControl:
                 "engine": asdict(_status(self._desk)),
                 "memory_bytes": await asyncio.to_thread(_memory_bytes),
                 "open_pages": self._open_pages(),
-                "channels": [{"key": str(c.key), "busy": c.busy, "waiting": c.waiting} for c in live[:CHANNELS_SHOWN]],
+                "channels": [{"key": str(c.key), "busy": c.busy, "waiting": c.waiting, "place": c.place} for c in live[:CHANNELS_SHOWN]],
                 "stored": asdict(stored.status),
                 "consents": [asdict(count) for count in stored.consents],
                 "builds": builds,

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import logging
+import math
 import weakref
 from collections import deque
 from collections.abc import Iterable, Sequence
 from enum import IntEnum
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -152,6 +154,11 @@ class Model:
             buffer = ctypes.create_string_buffer(-length)
             length = lib.llama_token_to_piece(self.vocab, token, buffer, len(buffer), 0, special)
         return buffer.raw[:length]
+
+    @cached_property
+    def ending(self) -> tuple[int, ...]:
+        """All tokens with which the model ends its turn."""
+        return tuple(token for token in range(self.vocabulary) if self.ends(token))
 
     def ends(self, token: int) -> bool:
         """Whether the model ends its turn with this token."""
@@ -365,6 +372,10 @@ class Chain:
 
     def dry(self, dry: Dry) -> None:
         self._add(lib.llama_sampler_clone(dry.handle))
+
+    def forbid(self, model: Model, tokens: Sequence[int]) -> None:
+        biases = (lib.llama_logit_bias * len(tokens))(*(lib.llama_logit_bias(token, -math.inf) for token in tokens))
+        self._add(lib.llama_sampler_init_logit_bias(model.vocabulary, len(tokens), biases))
 
     def top_k(self, k: int) -> None:
         self._add(lib.llama_sampler_init_top_k(k))

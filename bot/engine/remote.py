@@ -107,6 +107,7 @@ class RemoteEngine:
         sampling: Sampling,
         *,
         channel: ChannelKey,
+        person: str = "",
         background: bool = False,
     ) -> AsyncIterator[Piece]:
         """As ``bot.messages.Engine.stream``; closing it hangs up, and the server stops."""

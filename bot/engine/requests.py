@@ -25,8 +25,9 @@ class Request:
     prefix_tokens: int
     sampling: Sampling
     channel: ChannelKey | None  # None: nobody's, a prefix being warmed
+    person: str = ""  # who asked; empty: nobody that is known
     background: bool = False
-    ignore_end: bool = False  # go on after an end token, so that benchmarks compare replies of one length
+    endless: bool = False  # no end token is chosen, so that benchmarks compare replies of one length
     mailbox: asyncio.Queue[Piece | EngineError] = field(default_factory=asyncio.Queue)
     cancelled: bool = False
 

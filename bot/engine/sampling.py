@@ -25,9 +25,11 @@ class Samplers:
         self._model = model
         self._dry = lru_cache(maxsize=16)(self._make_dry)  # 8 ms each
 
-    def chain(self, sampling: Sampling) -> Chain:
-        """A fresh chain. At temperature 0 the best token that the penalties leave is taken."""
+    def chain(self, sampling: Sampling, *, endless: bool = False) -> Chain:
+        """A fresh chain. At temperature 0 the best token that the penalties leave is taken; ``endless`` never ends a reply."""
         chain = Chain()
+        if endless:
+            chain.forbid(self._model, self._model.ending)
         if sampling.grammar:
             chain.grammar(self._model, sampling.grammar)
         last = sampling.repeat_last_tokens

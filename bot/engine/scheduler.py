@@ -22,10 +22,12 @@ from typing import Final
 
 from bot.config import EngineSettings
 from bot.engine.native import Context, Model, Outcome
+from bot.engine.pace import Pace
 from bot.engine.prefix_files import PrefixFiles
 from bot.engine.requests import Request
 from bot.engine.sampling import Samplers
 from bot.engine.slots import Shelf, Slot, SlotTable
+from bot.engine.spelling import respell
 from bot.errors import EngineBusy, EngineError, EngineStopped
 from bot.messages import ChannelKey, FinishReason, Piece
 
@@ -90,10 +92,11 @@ class Scheduler:
         files: PrefixFiles | None,
         loop: asyncio.AbstractEventLoop,
         *,
-        chunk_tokens: int,
+        batch_tokens: int,
     ) -> None:
         self._settings = settings
-        self._chunk_tokens = chunk_tokens
+        self._batch_tokens = batch_tokens
+        self._pace = Pace(None if settings.chunk_tokens == "auto" else settings.chunk_tokens)
         self._open_context = open_context
         self._files = files
         self._loop = loop
@@ -152,7 +155,7 @@ class Scheduler:
         """How many replies go first before this channel's next one: 0 while it is being made, None if it waits for nothing."""
         if any(request.channel == channel for request in list(self._live)):
             return 0
-        queue = sorted([*self._waiting, *self._inbox], key=lambda r: (r.background, r.arrived))
+        queue = sorted([*self._waiting, *self._inbox], key=_fairly(list(self._live)))
         return next((place for place, request in enumerate(queue, 1) if request.channel == channel), None)
 
     def stop(self) -> None:
@@ -236,9 +239,7 @@ class Scheduler:
                 return
 
     def _next_waiting(self) -> Request:
-        """People before background work, then the channel that has the fewest live replies, then the first that came."""
-        live = Counter(request.channel for request in self._live)
-        return min(self._waiting, key=lambda r: (r.background, live[r.channel], r.arrived))
+        return min(self._waiting, key=_fairly(self._live))
 
     def _set_background_aside(self) -> bool:
         """Put one piece of background work back into the queue; what it has is continued later."""
@@ -267,9 +268,18 @@ class Scheduler:
         if request.channel is None and _key_of(prefix) in self._table.shelf:  # only the prefix was wanted
             self._finish(request, "stop")
             return
+        self._respell(request)
         # The last token is always evaluated: the choice of the next one needs its scores.
         request.slot = self._table.open(request.key, request.tokens[:-1])
         self._keep_prefix(request)
+
+    def _respell(self, request: Request) -> None:
+        """Take what the character has said here before in the tokens that it chose then."""
+        if request.chain is not None:
+            return
+        tokens = respell(request.tokens, self._table.conversation(request.key), self._context.model.piece)
+        if len(tokens) + request.sampling.max_tokens <= self._context.cells // self._settings.live_replies:
+            request.tokens, request.prompt_tokens = tokens, len(tokens)
 
     def _fetch(self, prefix: list[int]) -> None:
         """Put a prefix on the shelf that an earlier process has read."""
@@ -306,10 +316,10 @@ class Scheduler:
             seated = urgent
         replying = [request for request in seated if request.replying]
         readers = [request for request in seated if not request.replying]
-        budget = self._settings.batch_tokens - len(replying)
+        budget = self._batch_tokens - len(replying)
         if replying:
             # A chunk for each who waits: when many do, the few who are answered wait once instead of being made in small batches.
-            budget = min(budget, self._chunk_tokens * len(readers))
+            budget = min(budget, self._pace.chunk(len(replying)) * len(readers))
         parts = [Part(request, 1) for request in replying] + self._share_out(readers, budget)
         return sorted(parts, key=lambda part: part.slot.id)  # llama.cpp takes neighbours together if they come in order
 
@@ -370,7 +380,11 @@ class Scheduler:
             self._in_step = [request for part in parts for request in (part.reader, *self._waiting_for(part.reader))]
         began = time.perf_counter()
         outcome = context.decode()
-        self._decode_seconds += time.perf_counter() - began
+        took = time.perf_counter() - began
+        self._decode_seconds += took
+        if outcome == Outcome.DONE:
+            replies = sum(part.reader.replying for part in parts)
+            self._pace.note(replies, sum(part.count for part in parts) - replies, took)
         with self._wake:
             self._in_step = []
         return outcome, indices
@@ -399,12 +413,12 @@ class Scheduler:
         """Choose the next token and pass on what has become readable."""
         began = time.perf_counter()
         if request.chain is None:
-            request.chain = self._samplers.chain(request.sampling)
+            request.chain = self._samplers.chain(request.sampling, endless=request.endless)
             request.first_token_seconds = time.monotonic() - request.arrived
         token = request.chain.sample(self._context, index)
         self._sampling_seconds += time.perf_counter() - began
         model = self._context.model
-        if model.ends(token) and not request.ignore_end:
+        if model.ends(token):
             self._finish(request, "stop")
             return
         request.tokens.append(token)
@@ -469,6 +483,13 @@ class Scheduler:
             decode_seconds=self._decode_seconds,
             sampling_seconds=self._sampling_seconds,
         )
+
+
+def _fairly(live: Sequence[Request]) -> Callable[[Request], tuple[bool, int, float]]:
+    """An order of who waits: people before background work, then whose channel and person have the fewest live replies, then by time."""
+    channels = Counter(request.channel for request in live)
+    people = Counter(request.person for request in live if request.person)
+    return lambda request: (request.background, channels[request.channel] + people[request.person], request.arrived)
 
 
 def _key_of(prefix: Sequence[int]) -> tuple[str, tuple[int, ...]]:

@@ -81,6 +81,9 @@ class Shelf:
     def __contains__(self, key: Hashable) -> bool:
         return key in self._all
 
+    def get(self, key: Hashable) -> Parked | None:
+        return self._all.get(key)
+
     def put(self, key: Hashable, tokens: list[int], state: State, *, shared: bool = False) -> None:
         """Keep it in place of what that key had.
 
@@ -133,6 +136,11 @@ class SlotTable:
     def resting(self, key: Hashable) -> Slot | None:
         """The idle slot of that conversation, the newest where there are two."""
         return max((s for s in self.slots if s.key == key and not s.live), key=lambda s: s.used, default=None)
+
+    def conversation(self, key: Hashable) -> list[int]:
+        """What has been evaluated of it and is still there, unless somebody works on it."""
+        known = self.resting(key) or self.shelf.get(key)
+        return known.tokens if known else []
 
     def overlap(self, tokens: list[int]) -> int:
         """How many tokens at the beginning of ``tokens`` need not be read again."""

@@ -116,12 +116,19 @@ class SwappingEngine:
                 served.idle.set()
 
     async def stream(
-        self, prompt: Prompt, sampling: Sampling, *, channel: ChannelKey, background: bool = False, ignore_end: bool = False
+        self,
+        prompt: Prompt,
+        sampling: Sampling,
+        *,
+        channel: ChannelKey,
+        person: str = "",
+        background: bool = False,
+        endless: bool = False,
     ) -> AsyncIterator[Piece]:
         """As ``LlamaEngine.stream``, on the model of this moment. What was rendered earlier belongs on the one that is held."""
         with self.hold() as engine:
             # A generator, as in LlamaEngine: it has to be closed when this one is.
-            stream = engine.stream(prompt, sampling, channel=channel, background=background, ignore_end=ignore_end)
+            stream = engine.stream(prompt, sampling, channel=channel, person=person, background=background, endless=endless)
             async with aclosing(stream) as pieces:  # type: ignore[type-var]
                 async for piece in pieces:
                     yield piece

@@ -1,6 +1,7 @@
 """How llama.cpp is set up on this machine: as config.toml says, else as ``troupe bench --tune`` has measured, else as is usually best.
 
-What was measured stands in ``<model>.tuning.json`` beside the model, and counts for that model, that llama.cpp and that many cores.
+What was measured stands in ``<model>.tuning.json`` beside the model, and counts for that model, that llama.cpp and that many cores of
+that processor.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pydantic import Field, ValidationError
 from bot.config import EngineSettings, Section
 from bot.engine import native
 from bot.engine.models import ModelFile
-from bot.engine.threads import usable_cores
+from bot.engine.threads import processor, usable_cores
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ CacheType = Literal["f16", "q8_0"]
 Flash = Literal["on", "off"]
 
 ALL_LAYERS: Final = -1
-USUAL_CHUNK_TOKENS: Final = 48
+USUAL_BATCH_TOKENS: Final = 512
 
 
 class Choice(Section):
@@ -32,7 +33,7 @@ class Choice(Section):
     threads: int = Field(ge=1)
     cache_type: CacheType
     flash_attention: Flash
-    chunk_tokens: int = Field(ge=16)
+    batch_tokens: int = Field(ge=32)
 
 
 class Tuning(Choice):
@@ -40,6 +41,7 @@ class Tuning(Choice):
 
     model: str
     llama_cpp_python: str
+    processor: str
     cores: int
     gpu_layers: int
 
@@ -49,14 +51,14 @@ def choose(settings: EngineSettings, file: ModelFile) -> Choice:
     known = _read(settings, file)
     threads = (known.threads if known else usable_cores()) if settings.threads == "auto" else settings.threads
     cache_type = (known.cache_type if known else "f16") if settings.cache_type == "auto" else settings.cache_type
-    chunk = (known.chunk_tokens if known else USUAL_CHUNK_TOKENS) if settings.chunk_tokens == "auto" else settings.chunk_tokens
-    # Usually right: on a GPU flash attention is faster, on a CPU it takes twice as long.
+    batch = (known.batch_tokens if known else USUAL_BATCH_TOKENS) if settings.batch_tokens == "auto" else settings.batch_tokens
+    # On a GPU flash attention is faster. On a CPU it costs half (an Intel Xeon) or gains a tenth (an AMD EPYC): off until measured.
     flash: Flash = known.flash_attention if known else "on" if gpu_layers(settings) else "off"
     if settings.flash_attention != "auto":
         flash = settings.flash_attention
     elif cache_type != "f16":
         flash = "on"  # llama.cpp keeps values as q8_0 only with it
-    return Choice(threads=threads, cache_type=cache_type, flash_attention=flash, chunk_tokens=chunk)
+    return Choice(threads=threads, cache_type=cache_type, flash_attention=flash, batch_tokens=batch)
 
 
 def write_tuning(choice: Choice, settings: EngineSettings, file: ModelFile) -> Path:
@@ -95,6 +97,7 @@ def _made_for(settings: EngineSettings, file: ModelFile) -> dict[str, str | int]
     return {
         "model": file.identity,
         "llama_cpp_python": importlib.metadata.version("llama-cpp-python"),
+        "processor": processor(),
         "cores": usable_cores(),
         "gpu_layers": gpu_layers(settings),
     }

@@ -88,6 +88,7 @@ class LiveChannel:
     key: ChannelKey
     busy: bool
     waiting: int  # messages in its inbox
+    place: int | None  # replies that the engine makes before the next one here: 0 while it is made, None if it waits for none
 
 
 class Router:
@@ -253,7 +254,7 @@ class Router:
     @property
     def live(self) -> list[LiveChannel]:
         """Where somebody talked lately."""
-        return [LiveChannel(key, c.busy, len(c.inbox)) for key, c in self._conversations.items()]
+        return [LiveChannel(key, c.busy, len(c.inbox), self.stage.engine.position(key)) for key, c in self._conversations.items()]
 
     def speaking(self, channel: ChannelKey) -> bool:
         """Whether a reply is being made here, or waits to be."""

@@ -201,11 +201,12 @@ class Session:
         others = other_speakers(character, [t.author_name for t in heard if t.author_id != character.id], company)
         said_before = {t.text.casefold().strip() for t in heard[-12:] if t.author_id == character.id}
         text, last = "", Piece("", "stop")
+        person = task.cause.author_id
         try:
             for attempt in range(1 + settings.retries):
                 sampling = replace(sampling_of(self._stage, character, task.wishes), seed=(delivery.seed + attempt) % SEED_LIMIT)
                 guard, stops = SpeakerGuard(names_of(character), others), StopStrings(task.wishes.stop)
-                text, last = await self._attempt(rendered, sampling, guard, stops, showing, stop)
+                text, last = await self._attempt(rendered, sampling, person, guard, stops, showing, stop)
                 fresh = text.casefold().strip() not in said_before
                 if stop.is_set() or (text and (fresh or not task.port.limits.retracts)):
                     break
@@ -235,10 +236,17 @@ class Session:
         return await self._deliver(delivery, character, showing, text, stamp)
 
     async def _attempt(
-        self, rendered: Rendered, sampling: Sampling, guard: SpeakerGuard, stops: StopStrings, showing: Showing, stop: asyncio.Event
+        self,
+        rendered: Rendered,
+        sampling: Sampling,
+        person: str,
+        guard: SpeakerGuard,
+        stops: StopStrings,
+        showing: Showing,
+        stop: asyncio.Event,
     ) -> tuple[str, Piece]:
         last = Piece("", "stop")
-        stream = self._stage.engine.stream(rendered.prompt, sampling, channel=self._channel)
+        stream = self._stage.engine.stream(rendered.prompt, sampling, channel=self._channel, person=person)
         async with aclosing(_until(stop, stream)) as pieces:
             async for piece in pieces:
                 last = piece

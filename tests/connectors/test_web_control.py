@@ -89,7 +89,7 @@ async def test_the_numbers_follow_what_happens_and_name_nobody(served: Served) -
 
     now = await told(served)
 
-    assert now["channels"] == [{"key": "web:lobby", "busy": False, "waiting": 0}]
+    assert now["channels"] == [{"key": "web:lobby", "busy": False, "waiting": 0, "place": None}]
     assert now["engine"]["reply_tokens"] > 0 and now["engine"]["live"] == 0
     assert now["consents"] == [{"kind": "train", "granted": 2, "refused": 1}]
     serving = next(build for build in now["builds"] if build["serving"])

@@ -95,3 +95,18 @@ async def test_what_would_go_round_for_ever_is_broken_by_the_dry_penalty(chantin
     unpunished, punished = (chant.count("🌊你 é") for chant in chants)
     assert unpunished >= 9
     assert punished <= 3
+
+
+async def test_an_endless_reply_never_chooses_an_end_token(tiny_model: Path):
+    """Benchmarks compare replies of one length; an end token that nobody sees would be read again in the next turn."""
+    hot = Sampling(temperature=50.0, top_k=0, top_p=1, min_p=0, max_tokens=300, seed=1)
+    async with engine_on(tiny_model) as engine:
+        _, ended = await say(engine, prompt(engine, "x"), hot)
+        _, endless = await say(engine, prompt(engine, "x"), hot, endless=True)
+        ends = set(engine._model.ending)
+        slot = engine._scheduler._table.resting((web("lobby"), (prompt(engine, "x").tokens)))
+
+    assert ends
+    assert (ended.finish_reason, endless.finish_reason) == ("stop", "length")
+    assert endless.counters.reply_tokens == hot.max_tokens
+    assert slot is not None and not ends & set(slot.tokens)

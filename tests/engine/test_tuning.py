@@ -17,7 +17,7 @@ from bot.engine.tuning import Choice, choose, write_tuning
 from tests.engine.talk import engine_on, prompt, say
 from tests.engine.tiny_model import write_tiny_model
 
-ODD = Choice(threads=1, cache_type="q8_0", flash_attention="on", chunk_tokens=77)
+ODD = Choice(threads=1, cache_type="q8_0", flash_attention="on", batch_tokens=77)
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_without_a_measurement_it_is_what_is_usually_best(file: ModelFile):
     """On a CPU all cores, no flash attention, whole numbers in the cache."""
     choice = choose(EngineSettings(gpu_layers=0), file)
 
-    assert choice == Choice(threads=usable_cores(), cache_type="f16", flash_attention="off", chunk_tokens=choice.chunk_tokens)
+    assert choice == Choice(threads=usable_cores(), cache_type="f16", flash_attention="off", batch_tokens=512)
     assert choose(EngineSettings(gpu_layers=1), file).flash_attention == "on"
     assert choose(EngineSettings(gpu_layers=0, cache_type="q8_0"), file).flash_attention == "on"
 
@@ -39,8 +39,8 @@ def test_what_was_measured_counts_until_a_setting_says_otherwise(file: ModelFile
     write_tuning(ODD, EngineSettings(), file)
 
     assert choose(EngineSettings(), file) == ODD
-    mine = choose(EngineSettings(threads=3, chunk_tokens=16, cache_type="f16", flash_attention="off"), file)
-    assert mine == Choice(threads=3, cache_type="f16", flash_attention="off", chunk_tokens=16)
+    mine = choose(EngineSettings(threads=3, batch_tokens=64, cache_type="f16", flash_attention="off"), file)
+    assert mine == Choice(threads=3, cache_type="f16", flash_attention="off", batch_tokens=64)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"threads": 0}'])
@@ -49,10 +49,10 @@ def test_a_damaged_measurement_is_left_aside(file: ModelFile, content: str):
     path = write_tuning(ODD, EngineSettings(), file)
     path.write_text(content)
 
-    assert choose(EngineSettings(), file).chunk_tokens != ODD.chunk_tokens
+    assert choose(EngineSettings(), file).batch_tokens != ODD.batch_tokens
 
 
-@pytest.mark.parametrize("key", ["model", "llama_cpp_python", "cores", "gpu_layers"])
+@pytest.mark.parametrize("key", ["model", "llama_cpp_python", "processor", "cores", "gpu_layers"])
 def test_a_measurement_of_something_else_is_left_aside(file: ModelFile, key: str):
     """Another file under that name, another llama.cpp, another machine."""
     path = write_tuning(ODD, EngineSettings(), file)
@@ -60,7 +60,7 @@ def test_a_measurement_of_something_else_is_left_aside(file: ModelFile, key: str
     known[key] = 7 if isinstance(known[key], int) else "other"
     path.write_text(json.dumps(known))
 
-    assert choose(EngineSettings(), file).chunk_tokens != ODD.chunk_tokens
+    assert choose(EngineSettings(), file).batch_tokens != ODD.batch_tokens
 
 
 async def test_tuning_measures_writes_and_is_read_at_the_next_start(file: ModelFile, tmp_path: Path):

@@ -217,6 +217,22 @@ async def test_a_channel_that_asks_for_much_does_not_keep_another_waiting(tiny_m
     assert done.index("quiet") < 3
 
 
+async def test_a_person_who_asks_in_many_channels_does_not_keep_another_waiting(tiny_model: Path):
+    """Five replies wanted by one person, each in a channel of its own, and one by somebody else, who is not the sixth."""
+    async with engine_on(tiny_model, live_replies=2) as engine:
+        done = []
+
+        async def ask(person: str, channel: int) -> None:
+            async for _ in engine.stream(prompt(engine, MARA, f"Number {channel}"), GREEDY, channel=web(channel), person=person):
+                pass
+            done.append(person)
+
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await asyncio.gather(*(ask("busy", n) for n in range(5)), ask("quiet", 5))
+
+    assert done.index("quiet") < 3
+
+
 async def arrivals(engine: LlamaEngine, name: str, asked: Prompt, sampling: Sampling, into: list[str]) -> None:
     """Note each piece under its name, in the order in which the pieces arrive."""
     async for piece in engine.stream(asked, sampling, channel=web(name)):

@@ -40,6 +40,7 @@ Object.assign(CHINESE, {
   "speaking": "说话中",
   "quiet": "安静",
   "{count} waiting": "{count} 条等待",
+  "{count} replies go first": "前面还有 {count} 条回复",
   "Build": "版本",
   "Replies": "回复",
   "Rating": "评分",

@@ -31,11 +31,16 @@ async function look() {
   setTimeout(look, document.hidden ? PAUSE_MS * 5 : PAUSE_MS);
 }
 
+function state(channel) {
+  if (channel.place) return t("{count} replies go first", { count: number(channel.place - 1) });
+  return channel.busy ? t("speaking") : t("quiet");
+}
+
 function show(told) {
   gauges(told);
   runs(told.runs);
   fill("channels", told.channels, t("Nobody is talking just now."), [t("Channel"), t("State")], (c) => [
-    c.key, [c.busy ? t("speaking") : t("quiet"), c.waiting ? t("{count} waiting", { count: number(c.waiting) }) : ""].filter(Boolean).join(" · "),
+    c.key, [state(c), c.waiting ? t("{count} waiting", { count: number(c.waiting) }) : ""].filter(Boolean).join(" · "),
   ]);
   fill("builds", told.builds, "", [t("Build"), t("Replies"), t("Rating"), t("Measured")], (b) => [
     el("span", {}, el("strong", {}, b.build), b.serving ? badge(t("serving"), "good") : null, b.here ? null : badge(t("gone"))),
