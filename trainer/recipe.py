@@ -40,7 +40,8 @@ from bot.engine.models import STARTER
 from trainer.base import find_base
 from trainer.dataset import DatasetSettings, dataset
 from trainer.errors import TrainerError
-from trainer.evaluate import EvaluateSettings, evaluate
+from trainer.evaluate import evaluate
+from trainer.evaluate_plan import EvaluateSettings
 from trainer.export import MODEL_FILE, AdapterSettings, ExportSettings, export, export_adapter
 from trainer.extract.stage import CHARACTERS, ExtractSettings, extract
 from trainer.merge import MergeSettings, merge
@@ -112,13 +113,17 @@ def load_recipe(path: Path) -> Recipe:
     if {recipe.dataset.base, recipe.tune.base, recipe.merge.base} | measured != {recipe.base}:
         raise TrainerError(f"{path}: dataset, tune, merge and evaluate need the same base; set 'base' once, at the top")
     home = path.resolve().parent
-    instructions, aliases = recipe.dataset.instructions, recipe.extract.aliases
+    instructions, aliases, measuring = recipe.dataset.instructions, recipe.extract.aliases, recipe.evaluate
+    if measuring is not None:
+        given = {"items": measuring.items, "encoder": measuring.encoder}
+        measuring = measuring.model_copy(update={name: home / path for name, path in given.items() if path})
     return recipe.model_copy(
         update={
             "source": home / recipe.source if recipe.source else None,
             "extract": recipe.extract.model_copy(update={"aliases": home / aliases if aliases else None}),
             "characters": home / recipe.characters,
             "models": home / recipe.models,
+            "evaluate": measuring,
             "dataset": recipe.dataset.model_copy(update={"instructions": home / instructions if instructions else None}),
         }
     )
