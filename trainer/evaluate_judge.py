@@ -58,7 +58,7 @@ class Judged:
 
 
 class Opinions:
-    """What a judge said so far, in a file."""
+    """What one judge said so far, in a file."""
 
     def __init__(self, path: Path, teacher: Teacher) -> None:
         self._path, self._teacher = path, teacher
@@ -66,7 +66,7 @@ class Opinions:
 
     async def ask(self, key: str, messages: Sequence[ChatMessage], form: Blocks) -> dict[str, str] | None:
         """The judge's answer; None when it was not in the form, twice."""
-        key = f"{self._teacher.name}/{JUDGE_VERSION}/{key}"
+        key = f"{JUDGE_VERSION}/{key}"
         if key not in self._known:
             self._known[key] = await self._asked(key, messages, form)
             keep(self._path, {"key": key, "said": self._known[key]})

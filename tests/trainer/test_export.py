@@ -200,6 +200,19 @@ def test_a_quantised_model_comes_with_the_table_it_was_chosen_from(quantized):
     assert f"chosen: {figures['chosen']}" in out.getvalue()
 
 
+def test_an_importance_matrix_changes_how_weights_are_rounded(exported, quantized, data, tmp_path):
+    """Every layer's inputs have a weight, and llama.cpp takes them: the same type comes out otherwise."""
+    settings = QuantizeSettings(types=("Q4_0",), samples=4, rounds=1, threads=1, importance=4)
+
+    figures = json.loads((quantize(exported, data, tmp_path / "quantize", settings) / "manifest.json").read_text())["figures"]
+
+    plain = json.loads((quantized / "manifest.json").read_text())["figures"]["table"]
+    losses = {row["type"]: row["loss"] for row in figures["table"]}
+    assert figures["weights_with_importance"] == 2 * 7, "two layers of seven weights each"
+    assert losses["F16"] == next(row["loss"] for row in plain if row["type"] == "F16")
+    assert losses["Q4_0"] != next(row["loss"] for row in plain if row["type"] == "Q4_0")
+
+
 def test_a_type_that_nobody_knows_is_refused(exported, data, tmp_path):
     with pytest.raises(SourceRefused, match="'Q9_Z' is no type"):
         quantize(exported, data, tmp_path / "quantize", QuantizeSettings(types=("Q9_Z",)))
