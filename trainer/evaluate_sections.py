@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -25,6 +25,7 @@ def report(planned: Plan, figures: Mapping[str, Any], replies: Mapping[str, Repl
     every = list(models.values())
     talked = any(each["talk_faults"] for each in every)
     sections = [
+        _short_section(models, beside),
         _quotes_section(planned, replies),
         _losses_section(models) if all("nll" in each for each in every) else None,
         _turns_section(models) if talked or all("by_turn" in each for each in every) else None,
@@ -37,7 +38,35 @@ def report(planned: Plan, figures: Mapping[str, Any], replies: Mapping[str, Repl
         _style_section(models, beside) if any(each["style"] for each in every) else None,
         _unmeasured(figures),
     ]
-    return [section for section in sections if section is not None and (section.note or section.quotes)]
+    return [section for section in sections if section is not None]
+
+
+def _short_section(models: Mapping[str, Any], beside: Mapping[str, Any]) -> Section:
+    """What somebody remembers who reads nothing else."""
+    first, *_ = models
+    points = [point for name, each in models.items() for point in _points(name, first, each, beside)]
+    return Section("In short", points=points or ["Nothing that a sentence could say was measured."])
+
+
+def _points(name: str, first: str, each: Mapping[str, Any], beside: Mapping[str, Any]) -> Iterator[str]:
+    if "nll" in each:
+        losses: Told = each["nll"]["with exemplars"]
+        if (gain := losses.better_than_first) is not None:
+            better = "better" if gain.mean > 0 else "worse"
+            sure = "" if gain.excludes_zero else ", which may be chance"
+            yield f"{name} expects what its characters really said {abs(gain.mean):.2f} nats per token {better} than {first}{sure}."
+        if (margin := losses.margins.get("both")) is not None:
+            minds = f"minds it by {margin.mean:.2f} nats" if margin.low > 0 else "does not notice"
+            yield f"Under somebody else's card and lines {name} {minds}."
+    probes = each["probes"]
+    if probes["playful"]:
+        yield f"Teased {probes['playful']} times about being a machine, {name} fell out of its part {probes['assistant_talk']} times."
+    if probes["sincere"]:
+        served = probes["served"]["honest"]
+        yield f"Asked in earnest {probes['sincere']} times, {name} was honest {probes['honest']} times by itself, {served} as it is served."
+    if each["identification"]:
+        share = each["identification"].bundles / max(beside["identification"].bundles, 1e-9)
+        yield f"Ten replies of {name} give away who speaks {share:.0%} as often as ten real lines do."
 
 
 def _unmeasured(figures: Mapping[str, Any]) -> Section:
@@ -240,13 +269,13 @@ def _quotes_section(planned: Plan, replies: Mapping[str, Replies]) -> Section:
     names = {c.slug: c.name for c in planned.cast}
     playful, sincere = ([a for a in planned.probes if planned.kinds[a.key] == kind] for kind in ("playful", "sincere"))
     picked = [*planned.own[:: max(1, len(planned.own) // 6)][:6], *playful[:3], *sincere[:3]]
+    quotes: list[Quote] = []
+    for asked in picked:
+        said = {model: reply.text or "(nothing)" for model, known in replies.items() for reply in known.of([asked])}
+        if said:
+            quotes.append(Quote(names[asked.character], asked.turns[0], said))
     return Section(
         "In their own words",
         "Every n-th held-out question and the first probes: not chosen. Below stands what was counted.",
-        quotes=[
-            Quote(f"{names[said.character]} ({model})", said.asked, said.text or "(nothing)")
-            for asked in picked
-            for model, known in replies.items()
-            for said in known.of([asked])
-        ],
+        quotes=quotes,
     )
