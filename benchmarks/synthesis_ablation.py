@@ -27,7 +27,8 @@ from bot.errors import BotError
 from trainer.base import find_base
 from trainer.dataset import DatasetSettings, dataset
 from trainer.errors import TrainerError
-from trainer.evaluate import EvaluateSettings, evaluate
+from trainer.evaluate import evaluate
+from trainer.evaluate_plan import EvaluateSettings
 from trainer.export import MODEL_FILE, ExportSettings, export
 from trainer.merge import MergeSettings, merge
 from trainer.mix import CHARACTERS, MIXED, STATS, MixSettings, mix, synthesized_in

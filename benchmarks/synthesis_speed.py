@@ -1,9 +1,10 @@
-"""Rows a minute from a teacher of ours: all questions at once against one after the other, alternating.
+"""Rows a minute from a teacher of ours: all questions at once, one by one, and one by one by a plain ``Llama`` object.
 
-    nice .venv/bin/python benchmarks/synthesis_speed.py --teacher starter --questions 8 --rounds 3
+    nice .venv/bin/python benchmarks/synthesis_speed.py --method rolegpt --takes 6 --questions 24 --rounds 3
 
-The questions are RoleGPT's to the company, answers end where their form ends. Beside the clock it counts the process's own CPU time:
-on a machine that others use, too, only that says what batching saves. Quote the median ratio.
+All three get the same prompts and write the same number of tokens; each turn begins with nothing known, in a process or an engine of
+its own, and the order changes from round to round (A B C, C B A). ``Llama`` keeps what two calls after one another begin with, as it
+does by itself. Quote the median ratios: on a shared machine only they count.
 """
 
 from __future__ import annotations
@@ -19,75 +20,99 @@ from statistics import median
 from rich.console import Console
 from rich.table import Table
 
+from bot.bench.contestants import Contestant, Serial, Troupe
 from bot.characters.cast import Cast
 from bot.characters.prompt import PromptRenderer
 from bot.config import CharacterSettings
+from bot.engine.engine import LlamaEngine
+from bot.engine.models import prepare_untuned
+from bot.engine.threads import usable_cores
 from bot.errors import BotError
-from bot.messages import Sampling
+from bot.messages import ChannelKey, Prompt
 from trainer.instructions import INSTRUCTIONS, read_instructions
 from trainer.synthesis.methods import method_of
 from trainer.synthesis.settings import SynthesizeSettings
-from trainer.synthesis.work import Question, Room
+from trainer.synthesis.work import Room
 from trainer.teacher import Teacher, open_teacher
 
+AT_ONCE, ONE_BY_ONE, PLAIN = "at once", "one by one", "plain Llama, one by one"
 
-async def measure(args: argparse.Namespace) -> list[tuple[float, float, float, float]]:
-    """Per round: rows a minute and rows a CPU minute, at once and one by one."""
-    settings = SynthesizeSettings(
-        method="rolegpt", teacher=args.teacher, models=args.models, concurrent=args.questions, reply_tokens=args.tokens, answers=1
+
+def questions(teacher: Teacher, settings: SynthesizeSettings, characters: Path, count: int) -> list[Prompt]:
+    """The first prompts of a method, in the order in which a run asks them."""
+    cast = [c for c in Cast.load(characters, CharacterSettings()).house if c.settings.languages[:1] == ("en",)]
+    room = Room(
+        cast=cast,
+        chosen=cast,
+        held_out={},
+        instructions=[i for i in read_instructions(INSTRUCTIONS) if i.language == "en"],
+        settings=settings,
+        tokenizer=teacher.engine.tokenizer,
+        renderer=PromptRenderer(teacher.engine.tokenizer),
+        template=teacher.template,
+        context_tokens=teacher.engine.context_tokens,
     )
-    cast = [c for c in Cast.load(args.characters, CharacterSettings()).house if c.settings.languages[:1] == ("en",)]
-    found: list[tuple[float, float, float, float]] = []
+    asked = [q.ask() for q in method_of(settings.method).questions(room, 0, {})[:count]]
+    return [a.prompt or teacher.prompt(a.messages, again=a.again) for a in asked]
+
+
+async def rows_a_minute(kind: str, settings: SynthesizeSettings, args: argparse.Namespace) -> float:
     async with open_teacher(settings) as teacher:
-        room = Room(
-            cast=cast,
-            chosen=cast,
-            held_out={},
-            instructions=[i for i in read_instructions(INSTRUCTIONS) if i.language == "en"],
-            settings=settings,
-            tokenizer=teacher.engine.tokenizer,
-            renderer=PromptRenderer(teacher.engine.tokenizer),
-            template=teacher.template,
-            context_tokens=teacher.engine.context_tokens,
-        )
-        questions = method_of("rolegpt").questions(room, 0, {})
-        for n in range(args.rounds):
-            # Other questions each time, so that nothing is in the cache.
-            first, second = (questions[(2 * n + k) * args.questions :][: args.questions] for k in (0, 1))
-            found.append((*await _timed(teacher, first, together=True), *await _timed(teacher, second, together=False)))
-            Console(stderr=True).print(f"round {n + 1}: {found[-1]}", highlight=False)
+        prompts = questions(teacher, settings, args.characters, args.questions)
+        if kind != PLAIN:
+            assert isinstance(teacher.engine, LlamaEngine)
+            return await _timed(Troupe(teacher.engine), prompts, args.tokens, settings.concurrent if kind == AT_ONCE else 1)
+    plain = await Serial.open(prepare_untuned(settings.models).path, usable_cores(), settings.context_tokens)
+    try:
+        await plain.ask(Prompt((1, 2, 3), 0, ()), ChannelKey("teacher", "loaded"), 1)
+        return await _timed(plain, prompts, args.tokens, 1)
+    finally:
+        await plain.close()
+
+
+async def _timed(contestant: Contestant, prompts: Sequence[Prompt], tokens: int, workers: int) -> float:
+    waiting = iter(enumerate(prompts))
+    began = time.monotonic()
+
+    async def work() -> None:
+        for number, prompt in waiting:
+            await contestant.ask(prompt, ChannelKey("teacher", str(number)), tokens)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(workers):
+            group.create_task(work())
+    return 60 * len(prompts) / (time.monotonic() - began)
+
+
+async def measure(args: argparse.Namespace) -> list[dict[str, float]]:
+    settings = SynthesizeSettings(
+        method=args.method, teacher="starter", models=args.models, concurrent=args.concurrent, reply_tokens=args.tokens, takes=args.takes
+    )
+    found: list[dict[str, float]] = []
+    kinds = (AT_ONCE, ONE_BY_ONE, PLAIN)
+    for n in range(args.rounds):
+        order = kinds if n % 2 == 0 else kinds[::-1]
+        found.append({kind: await rows_a_minute(kind, settings, args) for kind in order})
+        Console(stderr=True).print(f"round {n + 1}: {found[-1]}", highlight=False)
     return found
-
-
-async def _timed(teacher: Teacher, questions: Sequence[Question], *, together: bool) -> tuple[float, float]:
-    wall, cpu = time.monotonic(), time.process_time()
-    if together:
-        await asyncio.gather(*(_ask(teacher, q) for q in questions))
-    else:
-        for question in questions:
-            await _ask(teacher, question)
-    return 60 * len(questions) / (time.monotonic() - wall), 60 * len(questions) / (time.process_time() - cpu)
-
-
-async def _ask(teacher: Teacher, question: Question) -> None:
-    sampling = Sampling(temperature=0.8, max_tokens=question.tokens, seed=question.seed(1), grammar=question.form.grammar)
-    await teacher.ask(question.ask().messages, sampling, question.key)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--teacher", default="starter")
+    parser.add_argument("--method", default="rolegpt", choices=("rolegpt", "general"))
+    parser.add_argument("--takes", type=int, default=1, help="answers of each question (rolegpt)")
     parser.add_argument("--models", type=Path, default=Path("gguf"))
     parser.add_argument("--characters", type=Path, default=Path("characters"))
-    parser.add_argument("--questions", type=int, default=8)
-    parser.add_argument("--tokens", type=int, default=80)
+    parser.add_argument("--questions", type=int, default=24)
+    parser.add_argument("--concurrent", type=int, default=8)
+    parser.add_argument("--tokens", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     found = asyncio.run(measure(args))
-    table = Table("", "at once", "one by one", "median ratio", title="rows a minute")
-    for name, at, alone in (("clock", 0, 2), ("own CPU time", 1, 3)):
-        ratio = median(r[at] / r[alone] for r in found)
-        table.add_row(name, f"{median(r[at] for r in found):.1f}", f"{median(r[alone] for r in found):.1f}", f"{ratio:.2f}")
+    table = Table("", "rows a minute, median", "at once against it, median ratio", "each round", title=f"{args.method}, takes {args.takes}")
+    for kind in (AT_ONCE, ONE_BY_ONE, PLAIN):
+        ratios = [r[AT_ONCE] / r[kind] for r in found]
+        table.add_row(kind, f"{median(r[kind] for r in found):.1f}", f"{median(ratios):.2f}", ", ".join(f"{r:.2f}" for r in ratios))
     Console().print(table)
 
 

@@ -3,7 +3,8 @@
     .venv/bin/python benchmarks/train_speed.py --data data/runs/starter/dataset --rounds 3
 
 "Real" counts every token that a sample has and none that pads. Each turn trains the same samples from the same base with the
-same LoRA; turns alternate A B A B, and the median ratio of the pairs is what counts, because a shared machine swings.
+same LoRA; turns alternate, each round in the other order, and the median ratio of the pairs is what counts, because a shared
+machine swings.
 trl's side gets the samples as token ids with their labels (no tokenising is timed), its own collator, its default batch of 8,
 its default gradient checkpointing and its own loss; only bfloat16, its default, is also tried in float32, and the faster counts.
 """
@@ -120,7 +121,8 @@ def main() -> None:
     }
     speeds: dict[str, list[float]] = {name: [] for name in kinds}
     for turn in range(args.rounds):
-        for name, act in kinds.items():
+        # A B C, then C B A: who comes first must not decide on a machine whose speed drifts.
+        for name, act in list(kinds.items())[:: 1 if turn % 2 == 0 else -1]:
             with tempfile.TemporaryDirectory() as folder:
                 speeds[name].append(tokens / act(folder))
             print(f"round {turn + 1} {name}: {speeds[name][-1]:.0f} real tokens/s", flush=True)

@@ -84,7 +84,7 @@ def dataset(characters: Path, into: Path, settings: DatasetSettings) -> Path:
         BaseRefused: the base's template cannot end a reply.
     """
     base = find_base(settings.base)
-    inputs: dict[str, Path | str] = {"characters": _texts_of(characters), "base": base.local or base.name}
+    inputs: dict[str, Path | str] = {"characters": texts_of(characters), "base": base.local or base.name}
     if settings.instructions:
         inputs["instructions"] = settings.instructions
     stage = begin(
@@ -117,7 +117,7 @@ def dataset(characters: Path, into: Path, settings: DatasetSettings) -> Path:
 # ------------------------------------------------------------------ who is in, and what is held out
 
 
-def _texts_of(characters: Path) -> str:
+def texts_of(characters: Path) -> str:
     """What is learnt from: cards and lines. A new portrait does not make a finished dataset stale."""
     texts = sorted(p for p in characters.glob("*/*") if p.name in (CARD_FILE, LINES_FILE, HELD_OUT_FILE))
     return hashlib.sha256("\n".join(f"{p.parent.name}/{p.name} {fingerprint(p)}" for p in texts).encode()).hexdigest()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 _COLOURS = ("#8a9ab0", "#c0562f", "#27496d", "#6b8f5e", "#b08a3c")
@@ -13,8 +13,11 @@ _STYLE = """
 body { font: 16px/1.5 Georgia, serif; color: #24303c; background: #fbf9f4; max-width: 62rem; margin: 2rem auto; padding: 0 1rem }
 h1, h2 { font-weight: normal } h2 { margin-top: 2.5rem; border-bottom: 1px solid #d8d2c4 }
 table { border-collapse: collapse; font-size: .9rem } td, th { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid #e6e1d5 }
-p.note { color: #667; max-width: 46rem } blockquote { margin: .4rem 0 .4rem 1rem; border-left: 3px solid #d8d2c4; padding-left: .8rem }
-svg text { font: 13px Georgia, serif; fill: #24303c } .who { color: #889; font-size: .85rem }
+p.note { color: #667; max-width: 46rem } li { max-width: 46rem; margin: .2rem 0 }
+figure { margin: 1.2rem 0 } figcaption { font-style: italic } .said { display: flex; flex-wrap: wrap; gap: .8rem }
+blockquote { flex: 1 1 18rem; margin: .3rem 0; border-left: 3px solid #d8d2c4; padding-left: .8rem; white-space: pre-line }
+cite { display: block; color: #889; font-size: .8rem; font-style: normal }
+svg text { font: 13px Georgia, serif; fill: #24303c }
 @media (prefers-color-scheme: dark) {
   body { background: #1c2128; color: #d8dde3 } svg text { fill: #d8dde3 } td, th, h2 { border-color: #3a424d }
 }
@@ -34,11 +37,11 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Quote:
-    """What was said, for the reader's own judgement."""
+    """One question, and what each model answered as the same character: for the reader's own judgement."""
 
-    who: str
+    to: str
     asked: str
-    said: str
+    said: Mapping[str, str]  # by model
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,8 @@ class Section:
     rows: Sequence[Sequence[str]] = ()
     bars: Sequence[Bar] = ()
     unit: str = ""
-    quotes: Sequence[Quote] = field(default=())
+    quotes: Sequence[Quote] = ()
+    points: Sequence[str] = ()  # sentences, each for itself
 
 
 def markdown(title: str, sections: Sequence[Section]) -> str:
@@ -58,10 +62,13 @@ def markdown(title: str, sections: Sequence[Section]) -> str:
         lines += [f"## {section.title}", ""]
         if section.note:
             lines += [section.note, ""]
+        if section.points:
+            lines += [*(f"- {_one_line(point)}" for point in section.points), ""]
         if section.rows:
             lines += [_row(section.columns), _row(["---"] * len(section.columns)), *(_row(r) for r in section.rows), ""]
         for quote in section.quotes:
-            lines += [f"- **{quote.who}**, asked: {_one_line(quote.asked)}", f"  > {_one_line(quote.said)}"]
+            lines += [f"- to **{quote.to}**: {_one_line(quote.asked)}"]
+            lines += [f"  > {model}: {_one_line(said)}" for model, said in quote.said.items()]
         if section.quotes:
             lines.append("")
     return "\n".join(lines).rstrip() + "\n"
@@ -85,14 +92,20 @@ def html(title: str, sections: Sequence[Section]) -> str:
         parts.append(f"<h2>{escape(section.title)}</h2>")
         if section.note:
             parts.append(f'<p class="note">{escape(section.note)}</p>')
+        if section.points:
+            parts.append("<ul>" + "".join(f"<li>{escape(point)}</li>" for point in section.points) + "</ul>")
         if section.bars:
             parts.append(bars_svg(section.bars, section.unit))
         if section.rows:
             parts.append(_table(section))
-        parts += [
-            f'<p class="who">{escape(q.who)}, asked: {escape(q.asked)}</p><blockquote>{escape(q.said)}</blockquote>' for q in section.quotes
-        ]
+        parts += [_quoted(q) for q in section.quotes]
     return "\n".join(parts) + "\n</html>\n"
+
+
+def _quoted(quote: Quote) -> str:
+    """The models beside each other, so that an eye can go to and fro."""
+    said = "".join(f"<blockquote><cite>{escape(model)}</cite>{escape(text)}</blockquote>" for model, text in quote.said.items())
+    return f'<figure><figcaption>To {escape(quote.to)}: {escape(quote.asked)}</figcaption><div class="said">{said}</div></figure>'
 
 
 def _table(section: Section) -> str:

@@ -146,6 +146,7 @@ def _count(path: Path) -> int:
 def arguments(parser: ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("--adapter", action="store_true", help="the adapter alone, for a base that is served already")
+    parser.add_argument("--merged", default="merge", metavar="FOLDER", help="of the run: merge, or merge-preferred after prefer")
     parser.add_argument("--base", default=STARTER, help=f"with --adapter: the base that it was tuned on (default {STARTER})")
     add_settings(parser, ExportSettings)
 
@@ -157,4 +158,4 @@ def command(args: Namespace) -> None:
             alone = AdapterSettings(base=args.base, cache=settings.cache, sdist=settings.sdist)
             print(f"{export_adapter(run / 'tune', run / 'merge', run / 'export-adapter', alone) / ADAPTER_FILE}: the adapter")
         else:
-            print(f"{export(run / 'merge', run / 'dataset', run / 'export', settings) / MODEL_FILE}: the model; it passed the gate")
+            print(f"{export(run / args.merged, run / 'dataset', run / 'export', settings) / MODEL_FILE}: the model; it passed the gate")

@@ -107,12 +107,18 @@ def same_tensors(model: PreTrainedModel, path: Path) -> tuple[int, float]:
     return seen, worst
 
 
+def architecture_of(config: Any) -> gguf.MODEL_ARCH:
+    """How GGUF calls a model of this kind. Raises ``GateFailed`` for one whose tensors we cannot name."""
+    found = {"llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2, "qwen3": gguf.MODEL_ARCH.QWEN3}.get(config.model_type)
+    if found is None:
+        raise GateFailed(f"the gate does not know how {config.model_type} models are laid out in a GGUF; compare by loss alone")
+    return found
+
+
 def _by_gguf_name(model: PreTrainedModel) -> Iterator[tuple[str, np.ndarray]]:
     """The model's tensors under GGUF's names, rows of q and k in GGUF's order."""
     config = model.config
-    architecture = {"llama": gguf.MODEL_ARCH.LLAMA, "qwen2": gguf.MODEL_ARCH.QWEN2, "qwen3": gguf.MODEL_ARCH.QWEN3}.get(config.model_type)
-    if architecture is None:
-        raise GateFailed(f"the gate does not know how {config.model_type} models are laid out in a GGUF; compare by loss alone")
+    architecture = architecture_of(config)
     names = gguf.get_tensor_name_map(architecture, config.num_hidden_layers)
     tied = bool(getattr(config, "tie_word_embeddings", False))
     for name, tensor in model.state_dict().items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import warnings
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -29,7 +30,10 @@ from bot.engine.models import STARTER
 from trainer.base import find_base, load_model, load_tokenizer
 from trainer.errors import SourceRefused
 from trainer.manifest import Stage, begin
+from trainer.merge import MergeSettings, merge
+from trainer.options import add_run, add_settings, settings_from
 from trainer.retrain_lessons import PAIRS, THUMBS, Preference, Thumb, read_pairs, read_thumbs
+from trainer.runs import run_folder, working_in
 from trainer.tune import ADAPTER, CHECKPOINTS, last_whole_checkpoint
 
 Given = TypeVar("Given", Preference, Thumb)
@@ -229,3 +233,19 @@ class _Telling(TrainerCallback):
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
         self._stage.keep_time()
+
+
+# ------------------------------------------------------------------ command
+
+
+def arguments(parser: ArgumentParser) -> None:
+    add_run(parser)
+    add_settings(parser, PreferSettings, without=("base",))
+
+
+def command(args: Namespace) -> None:
+    with working_in(run_folder(args.runs, args.run)) as run:
+        settings = settings_from(args, PreferSettings).model_copy(update={"base": str(run / "merge")})
+        folder = prefer(run / "contrast", run / "prefer", settings)
+        merged = merge(folder, run / "merge-preferred", MergeSettings(base=settings.base))
+    print(f"{folder / ADAPTER}: the adapter; {merged}: the whole model, for troupe-train export --merged")

@@ -7,8 +7,10 @@ import shutil
 from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from bot.characters.cast import CARD_FILE
 from bot.characters.prompt import PROMPT_VERSION
 from bot.engine.models import ModelFile, set_current, write_manifest
 from trainer.errors import RunRefused
@@ -47,6 +49,27 @@ def publish_adapter(run: Path, models: Path, name: str, **facts: object) -> Mode
     """
     stages = {stage: run / stage for stage in ("dataset", "tune", "export-adapter")}
     return place(run / "export-adapter" / ADAPTER_FILE, models, name, stages=stages, **facts)
+
+
+def publish_characters(made: Path, house: Path) -> list[str]:
+    """Bring the characters of a run into the folder that the bot reads at its next start. Returns the names of those that are new.
+
+    A folder that is there already is left as it is, whoever changed it since.
+
+    Raises:
+        RunRefused: the folder cannot be written.
+    """
+    new: list[str] = []
+    try:
+        house.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=house, prefix=".bringing-") as beside:
+            for home in sorted(path.parent for path in made.glob(f"*/{CARD_FILE}")):
+                if not (house / home.name).exists():
+                    shutil.copytree(home, Path(beside) / home.name).replace(house / home.name)
+                    new.append(home.name)
+    except OSError as error:
+        raise RunRefused(f"{house}: cannot be written ({error.strerror}); free some space or set publish.characters") from error
+    return new
 
 
 def place(file: Path, models: Path, name: str, *, stages: Mapping[str, Path], **facts: object) -> ModelFile:
@@ -88,6 +111,7 @@ def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--name", required=True, help="the model's name in gguf/")
     parser.add_argument("--models", type=Path, default=Path("gguf"), metavar="FOLDER", help="where models are served from (default gguf)")
     parser.add_argument("--adapter", action="store_true", help="the adapter alone; it is placed and nothing is swapped")
+    parser.add_argument("--characters", type=Path, metavar="FOLDER", help="bring this run's characters there, too")
     parser.add_argument("--no-serve", action="store_true", help="place the model without serving it")
 
 
@@ -97,4 +121,7 @@ def command(args: Namespace) -> None:
             placed = publish_adapter(run, args.models, args.name)
         else:
             placed = publish_model(run, args.models, args.name, serve=not args.no_serve)
+        brought = publish_characters(run / "profile" / "characters", args.characters) if args.characters else []
     print(f"{placed.path}: published as {placed.build}")
+    if args.characters:
+        print(f"{args.characters}: {', '.join(brought) or 'nobody'} new there; troupe characters list shows who is in the house")

@@ -10,7 +10,7 @@ import ctypes
 import json
 import shutil
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -25,9 +25,11 @@ from bot.config import Section
 from bot.engine import native
 from bot.engine.threads import usable_cores
 from bot.errors import ModelNotLoadable
-from trainer.dataset import TEST
+from trainer.base import find_base, load_model
+from trainer.dataset import TEST, TRAIN
 from trainer.errors import GateFailed, SourceRefused
 from trainer.export import MODEL_FILE
+from trainer.importance import Vector, as_llama_takes_it, importance
 from trainer.likelihood import per_token
 from trainer.manifest import begin
 from trainer.options import add_run, add_settings, settings_from
@@ -44,6 +46,7 @@ class QuantizeSettings(Section):
     nll_gap: float = Field(0.03, gt=0)  # nats per token that speed may cost
     samples: int = Field(64, ge=1)  # held-out samples for the loss
     rounds: int = Field(3, ge=1)  # speed is measured in turns, so that a slow minute hits all types
+    importance: int = Field(0, ge=0)  # training samples of which an importance matrix is made; 0: none
     threads: int | None = Field(None, ge=1)
 
 
@@ -77,10 +80,11 @@ def quantize(exported: Path, data: Path, into: Path, settings: QuantizeSettings)
         return into
     threads = settings.threads or usable_cores()
     files = {FULL: exported / MODEL_FILE}
+    matrix = _matrix(files[FULL], data, settings.importance) if settings.importance else {}
     for name, kind in track(kinds.items(), description="quantising", transient=True):
         files[name] = into / f"{name}.gguf"
         if not files[name].is_file():
-            write_type(files[FULL], files[name], kind, threads)
+            write_type(files[FULL], files[name], kind, threads, matrix)
     samples = list(read_samples(data / TEST))
     samples = samples[:: max(len(samples) // settings.samples, 1)][: settings.samples]
     rows = _measured(files, samples, into / "measured.json", settings.rounds, threads)
@@ -90,7 +94,13 @@ def quantize(exported: Path, data: Path, into: Path, settings: QuantizeSettings)
     (into / f"{MODEL_FILE}.partial").replace(into / MODEL_FILE)
     for name in kinds:
         files[name].unlink()
-    return stage.finish({"chosen": chosen.type, "nll_gap": settings.nll_gap, "table": [asdict(row) for row in rows]})
+    figures = {"chosen": chosen.type, "nll_gap": settings.nll_gap, "table": [asdict(row) for row in rows]}
+    return stage.finish({**figures, "weights_with_importance": len(matrix)})
+
+
+def _matrix(full: Path, data: Path, count: int) -> dict[str, Vector]:
+    samples = list(read_samples(data / TRAIN))
+    return importance(load_model(find_base(str(full))), samples[:: max(len(samples) // count, 1)][:count])
 
 
 def choose(rows: Sequence[TypeRow], gap: float) -> TypeRow:
@@ -101,13 +111,16 @@ def choose(rows: Sequence[TypeRow], gap: float) -> TypeRow:
     return min((row for row in rows if row.loss <= full.loss + gap), key=lambda row: row.seconds_a_turn)
 
 
-def write_type(source: Path, target: Path, kind: int, threads: int) -> None:
+def write_type(source: Path, target: Path, kind: int, threads: int, matrix: Mapping[str, Vector]) -> None:
     """Quantise a whole file. Raises ``ModelNotLoadable`` when llama.cpp refuses."""
     native.start()
     partial = target.with_suffix(".partial")
     params = lib.llama_model_quantize_default_params()
     params.nthread = threads  # 0 would take every core
     params.ftype = kind
+    rows = as_llama_takes_it(matrix)
+    if matrix:
+        params.imatrix = rows
     if lib.llama_model_quantize(str(source).encode(), str(partial).encode(), ctypes.byref(params)):
         partial.unlink(missing_ok=True)
         raise ModelNotLoadable(f"{source} could not be quantised to {target.stem}; is there room for {source.stat().st_size:,} bytes?")

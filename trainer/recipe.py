@@ -13,8 +13,9 @@ A recipe is a TOML file. Paths in it start at its own folder.
     name = "company-1"
 
 With a ``source`` the characters come out of a text: ``extract`` reads it and ``profile`` writes their cards; with a ``[synthesize]``
-section a teacher makes more by the ``methods`` that are named, and ``[mix]`` says how much of it is learnt from; with an
-``[evaluate]`` section the model that comes out is measured beside the one that it came from.
+section a teacher makes more by the ``methods`` that are named, and ``[mix]`` says how much of it is learnt from; with a ``[prefer]``
+section what one character would say is preferred to what another did to the same question; with an ``[evaluate]`` section the model
+that comes out is measured beside the one that it came from.
 
     name = "play"
     source = "play.txt"
@@ -38,15 +39,18 @@ from rich.console import Console
 from bot.config import Section
 from bot.engine.models import STARTER
 from trainer.base import find_base
+from trainer.contrast import ContrastSettings, contrast
 from trainer.dataset import DatasetSettings, dataset
 from trainer.errors import TrainerError
-from trainer.evaluate import EvaluateSettings, evaluate
+from trainer.evaluate import evaluate
+from trainer.evaluate_plan import EvaluateSettings
 from trainer.export import MODEL_FILE, AdapterSettings, ExportSettings, export, export_adapter
 from trainer.extract.stage import CHARACTERS, ExtractSettings, extract
 from trainer.merge import MergeSettings, merge
 from trainer.mix import MIXED, MixSettings, mix
+from trainer.preferences import PreferSettings, prefer
 from trainer.profile import ProfileSettings, profile
-from trainer.publish import publish_adapter, publish_model
+from trainer.publish import publish_adapter, publish_characters, publish_model
 from trainer.quantize import QuantizeSettings, quantize
 from trainer.runs import run_folder, working_in
 from trainer.synthesize import SynthesizeSettings, folder_of, synthesize
@@ -57,6 +61,7 @@ class PublishSettings(Section):
     name: str = ""  # of the model in gguf/; empty: no model is published
     adapter: str = ""  # name for the adapter alone; empty: it is not published
     serve: bool = True
+    characters: Path | None = None  # the bot's folder, for those whom a source was made into; None: they stay in the run
 
 
 class Recipe(Section):
@@ -75,6 +80,8 @@ class Recipe(Section):
     dataset: DatasetSettings = DatasetSettings()
     tune: TuneSettings = TuneSettings()
     merge: MergeSettings = MergeSettings()
+    contrast: ContrastSettings = ContrastSettings()
+    prefer: PreferSettings | None = None  # None: nothing is learnt from what sets characters apart
     export: ExportSettings = ExportSettings()
     quantize: QuantizeSettings = QuantizeSettings()
     evaluate: EvaluateSettings | None = None  # None: nothing is measured but what the stages measure themselves
@@ -99,7 +106,7 @@ def load_recipe(path: Path) -> Recipe:
         raise TrainerError(f"{path}: cannot be read ({error.strerror}); name a recipe, for example recipe.toml") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TrainerError(f"{path}: is not valid TOML: {error}") from error
-    for stage in ("profile", "dataset", "tune", "merge", *(["evaluate"] if "evaluate" in raw else [])):
+    for stage in ("profile", "dataset", "tune", "merge", "contrast", *(["evaluate"] if "evaluate" in raw else [])):
         section = raw.setdefault(stage, {})
         if "base" in raw and isinstance(section, dict):
             section.setdefault("base", raw["base"])
@@ -109,16 +116,26 @@ def load_recipe(path: Path) -> Recipe:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise TrainerError(f"{path}: {problems}") from error
     measured = {recipe.evaluate.base} if recipe.evaluate else set()
-    if {recipe.dataset.base, recipe.tune.base, recipe.merge.base} | measured != {recipe.base}:
-        raise TrainerError(f"{path}: dataset, tune, merge and evaluate need the same base; set 'base' once, at the top")
+    if {recipe.dataset.base, recipe.tune.base, recipe.merge.base, recipe.contrast.base} | measured != {recipe.base}:
+        raise TrainerError(f"{path}: dataset, tune, merge, contrast and evaluate need the same base; set 'base' once, at the top")
+    if recipe.prefer and recipe.publish.adapter:
+        raise TrainerError(
+            f"{path}: after prefer there are two adapters, and one is published; set publish.name instead of publish.adapter"
+        )
     home = path.resolve().parent
-    instructions, aliases = recipe.dataset.instructions, recipe.extract.aliases
+    house = recipe.publish.characters
+    instructions, aliases, measuring = recipe.dataset.instructions, recipe.extract.aliases, recipe.evaluate
+    if measuring is not None:
+        given = {"items": measuring.items, "encoder": measuring.encoder}
+        measuring = measuring.model_copy(update={name: home / path for name, path in given.items() if path})
     return recipe.model_copy(
         update={
             "source": home / recipe.source if recipe.source else None,
             "extract": recipe.extract.model_copy(update={"aliases": home / aliases if aliases else None}),
             "characters": home / recipe.characters,
             "models": home / recipe.models,
+            "evaluate": measuring,
+            "publish": recipe.publish.model_copy(update={"characters": home / house if house else None}),
             "dataset": recipe.dataset.model_copy(update={"instructions": home / instructions if instructions else None}),
         }
     )
@@ -137,11 +154,15 @@ def steps(recipe: Recipe, run: Path) -> list[Step]:
         Step("tune", lambda: tune(run / "dataset", run / "tune", recipe.tune)),
         Step("merge", lambda: merge(run / "tune", run / "merge", recipe.merge)),
     ]
+    merged = run / "merge"
+    if recipe.prefer is not None:
+        found += _preferring_steps(recipe, recipe.prefer, taught, run)
+        merged = run / "merge-preferred"
     if recipe.publish.adapter:
         alone = AdapterSettings(base=recipe.base, cache=recipe.export.cache, sdist=recipe.export.sdist)
         found.append(Step("export-adapter", lambda: export_adapter(run / "tune", run / "merge", run / "export-adapter", alone)))
     found += [
-        Step("export", lambda: export(run / "merge", run / "dataset", run / "export", recipe.export)),
+        Step("export", lambda: export(merged, run / "dataset", run / "export", recipe.export)),
         Step("quantize", lambda: quantize(run / "export", run / "dataset", run / "quantize", recipe.quantize)),
     ]
     if recipe.evaluate is not None:
@@ -149,9 +170,23 @@ def steps(recipe: Recipe, run: Path) -> list[Step]:
         found.append(Step("evaluate", lambda: evaluate(_beside_its_base(recipe, run), characters, run / "evaluate", measuring)))
     if recipe.publish.adapter:
         found.append(Step("publish adapter", lambda: publish_adapter(run, recipe.models, recipe.publish.adapter)))
+    house = recipe.publish.characters
+    if house is not None:
+        found.append(Step("publish characters", lambda: publish_characters(characters, house)))
     if recipe.publish.name:
         found.append(Step("publish", lambda: publish_model(run, recipe.models, recipe.publish.name, serve=recipe.publish.serve)))
     return found
+
+
+def _preferring_steps(recipe: Recipe, given: PreferSettings, characters: Path, run: Path) -> list[Step]:
+    """What sets characters apart, learnt on top of what was merged."""
+    preferring = given.model_copy(update={"base": str(run / "merge")})
+    again = recipe.merge.model_copy(update={"base": str(run / "merge")})
+    return [
+        Step("contrast", lambda: contrast(characters, run / "contrast", recipe.contrast)),
+        Step("prefer", lambda: prefer(run / "contrast", run / "prefer", preferring)),
+        Step("merge preferred", lambda: merge(run / "prefer", run / "merge-preferred", again)),
+    ]
 
 
 def _synthesis_steps(recipe: Recipe, given: SynthesizeSettings, characters: Path, run: Path) -> list[Step]:

@@ -24,7 +24,8 @@ from bot.messages import Tokenizer
 from trainer.collect import CollectSettings, collect
 from trainer.dataset import DatasetSettings, dataset
 from trainer.errors import GateFailed, RunRefused
-from trainer.evaluate import EvaluateSettings, evaluate
+from trainer.evaluate import evaluate
+from trainer.evaluate_plan import EvaluateSettings
 from trainer.export import MODEL_FILE, ExportSettings, export
 from trainer.manifest import read_json, write_json
 from trainer.merge import MergeSettings, merge

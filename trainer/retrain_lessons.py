@@ -124,8 +124,8 @@ def lessons(
     write_samples(into / TRAIN, mixed)
     for name in (WATCH, TEST):
         shutil.copyfile(dataset / name, into / name)
-    _write(into / PAIRS, [teller.pair(row) for row in taught])
-    _write(into / THUMBS, [teller.thumb(row) for row in thumbs])
+    write_rows(into / PAIRS, [teller.pair(row) for row in taught])
+    write_rows(into / THUMBS, [teller.thumb(row) for row in thumbs])
     write_samples(into / TEST_CHOSEN, [teller.served(row, row.chosen) for row in tested])
     write_samples(into / TEST_REJECTED, [teller.served(row, row.rejected or "") for row in tested])
     used = [*gold, *taught, *thumbs, *tested]
@@ -260,7 +260,8 @@ class _Teller:
         return self._conversations.heard(character, talk, layout)
 
 
-def _write(path: Path, rows: Iterable[Preference | Thumb]) -> None:
+def write_rows(path: Path, rows: Iterable[Preference | Thumb]) -> None:
+    """Write pairs or thumbs as ``prefer`` reads them."""
     beside = path.with_name(f"{path.name}.partial")
     beside.write_text("".join(json.dumps(asdict(row), separators=(",", ":")) + "\n" for row in rows), encoding="utf-8")
     beside.replace(path)

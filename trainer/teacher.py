@@ -16,7 +16,7 @@ from bot.characters.template import ChatTemplate, encode
 from bot.config import EngineSettings, Section
 from bot.config import RemoteEngine as RemoteSettings
 from bot.engine.engine import LlamaEngine
-from bot.engine.models import STARTER, bundled
+from bot.engine.models import STARTER, prepare_untuned
 from bot.engine.remote import RemoteEngine
 from bot.errors import EngineError, EngineStopped, PromptTooLong
 from bot.messages import ChannelKey, ChatMessage, Engine, Prompt, Sampling
@@ -79,11 +79,15 @@ class Teacher:
     def count(self, text: str) -> int:
         return len(self.engine.tokenizer.encode(text, special=False))
 
-    async def ask(self, messages: Sequence[ChatMessage], sampling: Sampling, about: str) -> Answer:
-        """As :meth:`answer`. Questions with the same first message share its reading."""
+    async def ask(self, messages: Sequence[ChatMessage], sampling: Sampling, about: str, *, again: bool = False) -> Answer:
+        """As :meth:`answer`."""
+        return await self.answer(self.prompt(messages, again=again), sampling, about)
+
+    def prompt(self, messages: Sequence[ChatMessage], *, again: bool = False) -> Prompt:
+        """Questions with the same first message share its reading; those that come ``again`` share all of it."""
         tokens = encode(self.template.segments(messages, reply_follows=True), self.engine.tokenizer)
-        shared = self._shared(messages[0], tokens) if len(messages) > 1 else 0
-        return await self.answer(Prompt(tuple(tokens), shared, tuple(messages)), sampling, about)
+        shared = len(tokens) - 1 if again else self._shared(messages[0], tokens) if len(messages) > 1 else 0
+        return Prompt(tuple(tokens), shared, tuple(messages))
 
     async def answer(self, prompt: Prompt, sampling: Sampling, about: str) -> Answer:
         """``about`` names the question, for fair shares. A server that fails for the moment is asked again, later each time.
@@ -174,10 +178,13 @@ async def _engine(settings: TeacherSettings) -> LlamaEngine | RemoteEngine:
                 timeout_seconds=settings.timeout_seconds,
             )
         )
+    untuned = settings.teacher == STARTER
     embedded = EngineSettings(
-        model=str(bundled()) if settings.teacher == STARTER else settings.teacher,
+        model=str((await asyncio.to_thread(prepare_untuned, settings.models)).path) if untuned else settings.teacher,
         context_tokens=settings.context_tokens,
         live_replies=min(settings.concurrent, 8),  # each takes a whole context of the cache
-        prefix_megabytes=0,  # what its questions begin with is of use to nobody else
+        chunk_tokens=512,  # nobody watches the words come, so a prompt may hold up the replies beside it
+        parked_megabytes=512,  # what the questions of a whole company begin with
+        prefix_megabytes=0,  # it is of use to nobody else
     )
     return await LlamaEngine.load(embedded, settings.models)

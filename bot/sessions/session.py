@@ -10,6 +10,7 @@ from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from bot.characters.cast import Character
+from bot.characters.honesty import asks_sincerely, honest_line
 from bot.characters.lorebook import Heard, Lore, match_book
 from bot.characters.macros import fill_macros
 from bot.characters.prompt import PROMPT_VERSION, Budget, PromptRenderer, Rendered, Renderers, Scene, Spoken
@@ -21,7 +22,6 @@ from bot.messages import NO_WISHES, Channel, ChannelKey, Engine, Findable, Piece
 from bot.retrieval.exemplars import Exemplars
 from bot.retrieval.scenes import FoundScene, Scenes, within
 from bot.sessions.casting import names_of
-from bot.sessions.honesty import asks_sincerely, honest_line
 from bot.sessions.recall import NOTHING_IN_MIND, InMind, Recall
 from bot.sessions.showing import Showing
 from bot.sessions.speaker_guard import SpeakerGuard

@@ -11,10 +11,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from bot.characters.cast import Character
+from bot.characters.honesty import asks_sincerely, honest_line
 from bot.characters.prompt import Spoken
 from bot.messages import NO_WISHES, ChannelKey, Piece, Wishes
 from bot.sessions.casting import names_of
-from bot.sessions.honesty import asks_sincerely, honest_line
 from bot.sessions.session import SEED_LIMIT, Moment, Stage, compose, other_speakers, sampling_of
 from bot.sessions.speaker_guard import SpeakerGuard
 from bot.sessions.stop_strings import StopStrings

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from bot.characters.cast import Cast
+from bot.characters.honesty import asks_sincerely, honest_line
 from bot.config import CharacterSettings
-from bot.sessions.honesty import asks_sincerely, honest_line
 from tests.house import HERE, RecordingPort, open_test_house, said, settings
 
 COMPANY = Cast.load(HERE / "characters", CharacterSettings()).house

@@ -12,20 +12,9 @@ from trainer.conversations import Conversations
 from trainer.converter import convert, converter
 from trainer.dataset import DatasetSettings, divide
 from trainer.errors import RunRefused, SourceRefused, TrainerError
-from trainer.evaluate import (
-    FIGURES,
-    GENERAL,
-    MARKDOWN,
-    PAGE,
-    PROBES,
-    TALK,
-    EvaluateSettings,
-    evaluate,
-    general_samples,
-    named_models,
-    plan,
-    talk_samples,
-)
+from trainer.evaluate import FIGURES, MARKDOWN, PAGE, evaluate, named_models
+from trainer.evaluate_losses import general_samples, talk_samples
+from trainer.evaluate_plan import GENERAL, PROBES, TALK, EvaluateSettings, plan
 from trainer.evaluate_replies import Replies, Said
 from trainer.evaluate_swaps import WRONG, GgufScorer, Losses, TorchScorer, by_swap, held_out_questions, samples_for, swapped, told
 from trainer.manifest import MANIFEST

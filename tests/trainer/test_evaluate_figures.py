@@ -195,12 +195,14 @@ def test_what_a_model_wrote_cannot_break_the_page():
         [("ada", "a | b <b>")],
         [Bar("ada", 0.5, 0.4, 0.6)],
         "share",
-        [Quote("ada", "hm?", "<script>x")],
+        [Quote("ada", "hm?", {"tuned": "<script>x"})],
+        ["A <b> point."],
     )
 
     page, text = html("A report", [section]), markdown("A report", [section])
 
     assert "<script>" not in page
     assert "&lt;script&gt;x" in page
+    assert "<li>A &lt;b&gt; point.</li>" in page
     assert page.count("<svg") == page.count("</svg>") == 1
     assert "| ada | a \\| b <b> |" in text

@@ -21,7 +21,7 @@ from trainer.export import ADAPTER_FILE, MODEL_FILE, AdapterSettings, ExportSett
 from trainer.gate import pass_gate, same_tensors, same_tokens
 from trainer.likelihood import measure, per_token
 from trainer.merge import MergeSettings, check_adapter, merge
-from trainer.publish import publish_adapter, publish_model
+from trainer.publish import publish_adapter, publish_characters, publish_model
 from trainer.quantize import QuantizeSettings, TypeRow, choose, quantize, show
 from trainer.samples import read_samples
 from trainer.served import Served
@@ -200,6 +200,19 @@ def test_a_quantised_model_comes_with_the_table_it_was_chosen_from(quantized):
     assert f"chosen: {figures['chosen']}" in out.getvalue()
 
 
+def test_an_importance_matrix_changes_how_weights_are_rounded(exported, quantized, data, tmp_path):
+    """Every layer's inputs have a weight, and llama.cpp takes them: the same type comes out otherwise."""
+    settings = QuantizeSettings(types=("Q4_0",), samples=4, rounds=1, threads=1, importance=4)
+
+    figures = json.loads((quantize(exported, data, tmp_path / "quantize", settings) / "manifest.json").read_text())["figures"]
+
+    plain = json.loads((quantized / "manifest.json").read_text())["figures"]["table"]
+    losses = {row["type"]: row["loss"] for row in figures["table"]}
+    assert figures["weights_with_importance"] == 2 * 7, "two layers of seven weights each"
+    assert losses["F16"] == next(row["loss"] for row in plain if row["type"] == "F16")
+    assert losses["Q4_0"] != next(row["loss"] for row in plain if row["type"] == "Q4_0")
+
+
 def test_a_type_that_nobody_knows_is_refused(exported, data, tmp_path):
     with pytest.raises(SourceRefused, match="'Q9_Z' is no type"):
         quantize(exported, data, tmp_path / "quantize", QuantizeSettings(types=("Q9_Z",)))
@@ -225,6 +238,19 @@ def test_an_adapter_is_placed_beside_the_models_and_nothing_is_swapped(adapter, 
     assert placed.path == tmp_path / "starter-adapter.gguf"
     assert json.loads((tmp_path / "starter-adapter.manifest.json").read_text())["prompt_version"] == 1
     assert not (tmp_path / "current").exists()
+
+
+def test_characters_of_a_run_come_into_the_house_and_nobody_who_is_there_is_touched(company, tmp_path):
+    house = tmp_path / "house"
+    (house / "bo-rye").mkdir(parents=True)
+    (house / "bo-rye" / "card.json").write_text("mine")
+
+    brought = publish_characters(company, house)
+
+    assert brought == ["ada-north", "cy-ash"]
+    assert (house / "bo-rye" / "card.json").read_text() == "mine"
+    assert sorted(p.name for p in house.iterdir()) == ["ada-north", "bo-rye", "cy-ash"]
+    assert publish_characters(company, house) == []
 
 
 def test_an_unfinished_run_or_a_bad_name_is_not_published(tmp_path, data):

@@ -91,6 +91,7 @@ def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, name):
         ('name = "a"\nbase = "starter"\n[tune]\nbase = "other"', "need the same base"),
         ("name = ", "is not valid TOML"),
         ("[tune]", "name: Field required"),
+        ('name = "a"\n[prefer]\n[publish]\nadapter = "a-adapter"', "set publish.name instead"),
     ],
 )
 def test_a_recipe_with_a_mistake_is_refused_before_anything_is_done(tmp_path, text, says):

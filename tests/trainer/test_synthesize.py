@@ -10,6 +10,7 @@ from bot.characters.cast import Cast
 from bot.characters.prompt import PROMPT_VERSION
 from bot.config import CharacterSettings
 from bot.errors import EngineError
+from bot.messages import ChatMessage, Sampling
 from tests.house import HERE
 from tests.loopback.openai_server import openai_server
 from tests.trainer.company import write_company
@@ -22,6 +23,7 @@ from trainer.errors import SourceRefused
 from trainer.filters import ADMITS, Filter, Limits
 from trainer.manifest import MANIFEST
 from trainer.synthesize import ANSWERS, DROPPED, GENERAL, INSTRUCTIONS, KINDS, SynthesizeSettings, read_instructions, synthesize
+from trainer.teacher import TeacherSettings, open_teacher
 
 pytestmark = pytest.mark.trainer
 
@@ -170,6 +172,17 @@ def test_a_model_of_ours_can_be_the_teacher(tmp_path, company, tiny_model):
 
     figures = json.loads((folder / MANIFEST).read_text())["figures"]
     assert figures["asked"] == 6 == figures["kept"] + sum(figures["dropped"].values())
+
+
+async def test_one_question_asked_several_times_is_read_once(tiny_model):
+    """RoleGPT's several answers of one question: the engine's own counters say what was read."""
+    told = [ChatMessage("system", "You keep a light."), ChatMessage("user", "Tell me of the sea, and of everything in it. " * 12)]
+    async with open_teacher(TeacherSettings(teacher=str(tiny_model), context_tokens=1024)) as teacher:
+        whole = len(teacher.prompt(told).tokens)
+        await asyncio.gather(*(teacher.ask(told, Sampling(max_tokens=4, seed=n), f"take {n}", again=True) for n in range(4)))
+
+        assert whole <= teacher.engine.status.evaluated_tokens < whole + 8
+        await asyncio.gather(*(teacher.ask(told, Sampling(max_tokens=4, seed=n), f"alone {n}") for n in range(2)))
 
 
 def test_without_a_teacher_the_command_says_how_to_name_one(tmp_path, company, capsys):

@@ -178,4 +178,4 @@ class _Effort:
             sampling = replace(sampling, repeat_penalty=1.0, dry_multiplier=0.0)
         if asked.prompt is not None:
             return await self._teacher.answer(asked.prompt, sampling, question.key)
-        return await self._teacher.ask(messages, sampling, question.key)
+        return await self._teacher.ask(messages, sampling, question.key, again=asked.again)

@@ -72,7 +72,8 @@ class RoleGPT(General):
 def _asked(room: Room, takes: int) -> list[tuple[str, Instruction, Character]]:
     s = room.settings
     dealt = deal(room.instructions, room.chosen, seed=s.seed, answers=s.answers, limit=s.limit)
-    return [(f"{i.id}/{c.slug}{f'/{take}' if take else ''}", i, c) for take in range(takes) for i, c in dealt]
+    # Takes of one question stand together: its prompt is read once for all of them.
+    return [(f"{i.id}/{c.slug}{f'/{take}' if take else ''}", i, c) for i, c in dealt for take in range(takes)]
 
 
 def _served(room: Room, index: ExemplarIndex, instruction: Instruction, character: Character) -> Asked:
@@ -100,4 +101,4 @@ def _with_turns(room: Room, index: ExemplarIndex, instruction: Instruction, char
         turns[:0] = [ChatMessage("user", said), ChatMessage("assistant", reply)]
         shown.append(line.id)
     last = ChatMessage("user", w.instruction.format(other=w.visitor, text=instruction.text))
-    return Asked([ChatMessage("system", system), *turns, last], shown)
+    return Asked([ChatMessage("system", system), *turns, last], shown, again=room.settings.takes > 1)

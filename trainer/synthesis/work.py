@@ -28,6 +28,7 @@ class Asked:
     messages: Sequence[ChatMessage]
     sources: Sequence[str] = ()  # ids of what it shows
     prompt: Prompt | None = None
+    again: bool = False  # the very same words are asked several times, one after the other
 
 
 @dataclass(frozen=True, slots=True)
