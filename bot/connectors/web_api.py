@@ -29,6 +29,7 @@ from bot.characters.cast import Character
 from bot.characters.prompt import Spoken
 from bot.commands import character as company_commands
 from bot.commands.desk import Caller, Desk
+from bot.connectors import web_requests
 from bot.connectors.web_api_port import ApiPort
 from bot.connectors.web_api_shapes import (
     AnswerMessage,
@@ -58,7 +59,6 @@ T = TypeVar("T")
 
 PLATFORM = "api"
 ANYWHERE = ChannelKey(PLATFORM, "models")
-ROOT = "/v1/"
 USER = "User"
 LOOK_SECONDS = 0.25  # how often it is looked whether the client is still there
 
@@ -321,7 +321,7 @@ def _usage(counters: Counters) -> Usage:
 async def shape_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Outermost of all: what others refuse under these addresses is said in this protocol's shape, too."""
     response = await handler(request)
-    if not request.path.startswith(ROOT) or response.status < 400 or not isinstance(response, web.Response):
+    if not request.path.startswith(web_requests.OPEN_ROOT) or response.status < 400 or not isinstance(response, web.Response):
         return response
     said = json.loads(response.text or "{}").get("error")
     if not isinstance(said, str):

@@ -301,8 +301,8 @@ def _turn_as_heard(incoming: Incoming) -> dict[str, Any]:
     }
 
 
-async def _secure(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(web_requests.HEADERS)
+async def _secure(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(web_requests.headers_of(request))
 
 
 def _hang_up(request: web.Request) -> None:
