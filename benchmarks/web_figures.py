@@ -38,7 +38,7 @@ from tests.house import HERE, settings
 from tests.loopback.openai_server import openai_server
 
 CROWD, PAGES, WORDS, PAUSE_SECONDS = 500, 50, 120, 0.05
-REPLIES, BUSY = 12, 7
+REPLIES, BUSY = 8, 7
 PATIENCE_SECONDS = 300.0
 
 # What the page's document says of the newest reply, each time that it changes, with the time of the machine's clock.
@@ -116,7 +116,7 @@ async def gallery(chromium: Browser, folder: Path, runs: int) -> None:
 async def latency(chromium: Browser, folder: Path, models: Path) -> None:
     yielded: Yielded = {}
     clocked(LlamaEngine, yielded)
-    config = settings(folder / "data", models, engine={"live_replies": 8}, sessions={"reply_tokens": 60}, web={"port": 0})
+    config = settings(folder / "data", models, engine={"live_replies": 8}, sessions={"reply_tokens": 40}, web={"port": 0})
     async with serve(config) as served:
         page = await _page(chromium, served, "asked")
         talks: list[asyncio.Task[None]] = []

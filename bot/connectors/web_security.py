@@ -166,9 +166,8 @@ class WebSecurity:
 
     def _stranger(self, request: web.Request) -> web.StreamResponse:
         """A browser that opens a page is brought to the door; anything else is told what is wanted."""
-        if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
-            to = quote(request.path_qs, safe="")
-            return web.Response(status=303, headers={"Location": f"/login?to={to}", "Cache-Control": "no-store"})
+        if opens_a_page(request):
+            return to_the_door(request)
         refusal = web_requests.refusal(401, "Sign in first: send the token of this Troupe as Authorization: Bearer, or open /login.")
         refusal.headers["WWW-Authenticate"] = 'Bearer realm="Troupe"'
         return refusal
@@ -248,6 +247,16 @@ class _Counts:
         self._times.move_to_end(who)
         if len(self._times) > COUNTED:
             self._times.popitem(last=False)
+
+
+def opens_a_page(request: web.Request) -> bool:
+    return request.method == "GET" and "text/html" in request.headers.get("Accept", "")
+
+
+def to_the_door(request: web.Request) -> web.Response:
+    """And back, once somebody has signed in."""
+    to = quote(request.path_qs, safe="")
+    return web.Response(status=303, headers={"Location": f"/login?to={to}", "Cache-Control": "no-store"})
 
 
 def operators_only(request: web.Request) -> None:
