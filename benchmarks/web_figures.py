@@ -61,6 +61,8 @@ def clocked(engine: type[Any], yielded: Yielded) -> None:
 
     async def timed(self: Any, *given: Any, channel: ChannelKey, **more: Any) -> AsyncIterator[Any]:
         said, notes = "", yielded.setdefault(channel.path, [])
+        if more.get("background"):  # a recap, which no page shows
+            notes = []
         notes.clear()
         async with aclosing(stream(self, *given, channel=channel, **more)) as pieces:
             async for piece in pieces:
