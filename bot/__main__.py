@@ -23,7 +23,7 @@ from bot.config import Config, SessionSettings, load_config
 from bot.connectors.terminal_chat import TerminalChat, printable, reply_object, stdin_lines
 from bot.engine import models
 from bot.errors import BotError, ConfigError
-from bot.house import House, open_house
+from bot.house import House, open_house, somebody_speaks
 from bot.messages import Channel, ChannelKey
 
 INTERRUPTED = 130  # what a shell expects of a process that Ctrl-C ended
@@ -184,7 +184,8 @@ def _discord_sync(options: argparse.Namespace, config: Config) -> None:
     token = bot_token(config.discord)
     if token is None:
         raise ConfigError(f"there is no bot token; set {config.discord.token_env} in the environment")
-    print(f"{asyncio.run(sync_commands(config.discord, token))} commands are registered with Discord; it may take a minute to show them.")
+    registered = asyncio.run(sync_commands(config.discord, token, voiced=somebody_speaks(config.voice)))
+    print(f"{registered} commands are registered with Discord; it may take a minute to show them.")
 
 
 def _models_list(options: argparse.Namespace, config: Config) -> None:

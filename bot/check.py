@@ -19,6 +19,8 @@ from bot.characters.cast import Cast
 from bot.config import Config
 from bot.engine import models, native
 from bot.errors import BotError
+from bot.house import somebody_speaks
+from bot.voice.recording import Recorder
 
 LEAST_FREE_BYTES = 500 * 1024 * 1024  # the starter model, the database and a backup of it
 
@@ -41,6 +43,7 @@ def examine(config: Config, path: Path) -> list[Finding]:
         ("model", lambda: _model(config)),
         ("GPU", _gpu),
         ("page", lambda: _page(config)),
+        ("voice", lambda: _voice(config)),
     )
     return [*(_look(about, look) for about, look in looks), *_discord(config), *_telegram(config)]
 
@@ -97,6 +100,14 @@ def _page(config: Config) -> str:
     return f"only this machine reaches it; the control room is for {who}"
 
 
+def _voice(config: Config) -> str:
+    """Silence is no fault."""
+    if not somebody_speaks(config.voice):
+        return "nobody speaks aloud; install espeak-ng, or name a speech server under [voice]"
+    recorded = "voice messages are Ogg/Opus" if Recorder.find() is not None else "voice messages go as files: libsndfile is missing"
+    return f"characters speak by {config.voice.base_url or config.voice.espeak}; {recorded}"
+
+
 def _gpu() -> str:
     if native.supports_gpu():
         return "llama.cpp can offload to the GPU; engine.gpu_layers decides how much"
@@ -111,7 +122,7 @@ def _discord(config: Config) -> list[Finding]:
     if token is None:
         return [Finding("Discord", ok=True, what=f"not joined; set {config.discord.token_env} to a bot's token to join")]
     try:
-        facts = asyncio.run(discord_facts(config.discord, token))
+        facts = asyncio.run(discord_facts(config.discord, token, voiced=somebody_speaks(config.voice)))
     except BotError as error:
         return [Finding("Discord", ok=False, what=str(error))]
     who = f"{facts.bot} is in {len(facts.servers)} servers; invite it with {facts.invite}"

@@ -13,6 +13,7 @@
     │   ├── RateLimited      .retry_after_seconds
     │   └── ChannelGone      deleted, or we were removed
     ├── SpeechError          words could not be spoken aloud
+    │   └── SpeechBusy       so many are spoken already
     └── EngineError          the model could not answer
         ├── ModelNotLoadable
         ├── EngineBusy       the queue is full
@@ -81,6 +82,10 @@ class ChannelGone(ConnectorError):
 
 class SpeechError(BotError):
     """Words could not be spoken aloud; they are still there to read."""
+
+
+class SpeechBusy(SpeechError):
+    """So many words are being spoken that no more can wait."""
 
 
 class EngineError(BotError):

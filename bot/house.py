@@ -16,7 +16,7 @@ from pathlib import Path
 from bot.characters.cast import Cast
 from bot.characters.prompt import Layout, Renderers
 from bot.commands.desk import Desk
-from bot.config import Config
+from bot.config import Config, VoiceSettings
 from bot.engine.embedding import LlamaEmbedder
 from bot.engine.swap import SwappingEngine
 from bot.errors import ConfigError
@@ -27,7 +27,9 @@ from bot.retrieval.scenes import Scenes
 from bot.sessions.company import Company
 from bot.sessions.router import Router
 from bot.sessions.session import Stage
+from bot.voice.booth import Booth
 from bot.voice.espeak import EspeakSpeaker
+from bot.voice.recording import Recorder
 from bot.voice.speech import Speaker
 
 MOST_SCENE_LINES = 200  # that a prompt may show; their tokens are what is limited
@@ -63,8 +65,8 @@ async def open_house(config: Config) -> AsyncIterator[House]:
             stage = Stage(config.sessions, config.retrieval, store, engine, renderers, Exemplars(), Scenes(embedder))
             router = Router(stage, company)
             try:
-                async with open_speaker(config) as speaker:
-                    desk = Desk(company, router, store, engine, config.paths.models, config.paths.data, speaker)
+                async with open_booth(config) as booth:
+                    desk = Desk(company, router, store, engine, config.paths.models, config.paths.data, booth)
                     yield House(config, desk, stage)
             finally:
                 await router.close()
@@ -106,21 +108,33 @@ async def open_engine(config: Config) -> Engine:
     return await SwappingEngine.load(config.engine, config.paths.models)
 
 
+def somebody_speaks(settings: VoiceSettings) -> bool:
+    """Whether ``open_booth`` gives a booth; known without opening it."""
+    return _asks_a_server(settings) or (settings.engine in ("auto", "espeak-ng") and EspeakSpeaker.find(settings) is not None)
+
+
+def _asks_a_server(settings: VoiceSettings) -> bool:
+    return bool(settings.base_url) and settings.engine in ("auto", "remote")
+
+
 @asynccontextmanager
-async def open_speaker(config: Config) -> AsyncIterator[Speaker | None]:
-    """Whoever speaks aloud; None where nobody can, which is no error."""
+async def open_booth(config: Config) -> AsyncIterator[Booth | None]:
+    """Where characters speak aloud; None where nobody can, which is no error."""
     speaker: Speaker | None = None
-    if config.voice.base_url and config.voice.engine in ("auto", "remote"):
+    if _asks_a_server(config.voice):
         from bot.voice.endpoint import EndpointSpeaker  # the same client as the remote engine's
 
         speaker = EndpointSpeaker(config.voice)
     elif config.voice.engine in ("auto", "espeak-ng"):
         speaker = EspeakSpeaker.find(config.voice)
+    if speaker is None:
+        yield None
+        return
+    booth = Booth(speaker, await asyncio.to_thread(Recorder.find))
     try:
-        yield speaker
+        yield booth
     finally:
-        if speaker is not None:
-            await speaker.close()
+        await booth.close()
 
 
 @contextmanager

@@ -10,19 +10,17 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from bot.memory.collected import COLLECTED, DECISIONS
+from bot.memory.collected import COLLECTED, DECISIONS, Verdict, write_decision
 from trainer.collect import Kind, Row, read_rows
 from trainer.errors import SourceRefused
-from trainer.evaluate_kept import keep, read_kept
+from trainer.evaluate_kept import read_kept
 from trainer.options import add_run
 from trainer.runs import run_folder
-
-Verdict = Literal["approve", "edit", "drop"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ def decisions(data: Path) -> dict[str, Decision]:
 
 def decide(data: Path, row: Row, verdict: Verdict, text: str = "") -> None:
     """Write it down, with who is in the row: forgetting them takes it away."""
-    keep(data / DECISIONS, {"key": row.key, "verdict": verdict, "text": text, "people": list(row.people)})
+    write_decision(data, row.key, verdict, text, row.people)
 
 
 def curated(rows: Mapping[Kind, list[Row]], decided: Mapping[str, Decision], *, approved_only: bool) -> dict[Kind, list[Row]]:

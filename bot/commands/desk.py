@@ -11,7 +11,7 @@ from bot.memory.store import Store
 from bot.messages import Channel, ChannelKey, Engine, Person
 from bot.sessions.company import Company
 from bot.sessions.router import Router
-from bot.voice.speech import Speaker
+from bot.voice.booth import Booth
 
 MADE_UP = "Everything characters say is made up."
 
@@ -24,7 +24,7 @@ class Desk:
     engine: Engine
     models: Path  # the folder of models
     data: Path  # the folder where Troupe writes
-    speaker: Speaker | None = None  # whoever speaks aloud, where somebody can
+    booth: Booth | None = None  # where characters speak aloud, if somebody can
 
     @property
     def renderer(self) -> PromptRenderer:

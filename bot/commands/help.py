@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from bot.commands.desk import MADE_UP, Caller
+from bot.commands.desk import MADE_UP, Caller, Desk
+from bot.commands.voice import speaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class Command:
     words: str
     moderator: bool = False
     operator: bool = False
+    voiced: bool = False  # only where somebody speaks aloud
 
 
 def _commands(*commands: Command) -> Mapping[str, Command]:
@@ -44,6 +46,7 @@ COMMANDS: Mapping[str, Command] = _commands(
     Command("chat reset", "Let the characters here begin afresh; nothing is deleted"),
     Command("chat take", "Go back to an earlier take of a reply, or on to a later one"),
     Command("chat rate", "Say how good a reply was"),
+    Command("chat hear", "Hear the last reply as a voice message", voiced=True),
     Command("chat edit", "Change what a character has said", moderator=True),
     Command("chat hide", "Take a message away, for people and characters alike", moderator=True),
     Command("memory list", "What characters remember about you"),
@@ -72,17 +75,19 @@ COMMANDS: Mapping[str, Command] = _commands(
 )
 
 
-def commands_for(caller: Caller) -> list[Command]:
+def commands_for(desk: Desk, caller: Caller) -> list[Command]:
     """The commands that somebody may use, in the order in which they are shown."""
-    return [c for c in COMMANDS.values() if (caller.moderates or not c.moderator) and (caller.operator or not c.operator)]
+    allowed = [c for c in COMMANDS.values() if (caller.moderates or not c.moderator) and (caller.operator or not c.operator)]
+    return [c for c in allowed if speaks(desk) or not c.voiced]
 
 
-def help_text(caller: Caller, command: str = "") -> str:
+def help_text(desk: Desk, caller: Caller, command: str = "") -> str:
     """What somebody can do here; with ``command`` ("memory", "chat undo") only those whose name begins so."""
     wanted = " ".join(command.removeprefix("/").split()).casefold()
-    shown = [c for c in commands_for(caller) if c.name.startswith(wanted)] or commands_for(caller)
+    offered = commands_for(desk, caller)
+    shown = [c for c in offered if c.name.startswith(wanted)] or offered
     lines = [f"/{c.name}: {c.words}" for c in shown]
-    if wanted and len(shown) < len(COMMANDS):
+    if wanted and len(shown) < len(offered):
         return "\n".join([*lines, MADE_UP])
     opening = (
         "Just talk. A name in your message, or a reply to a message, calls that character; ((double parentheses)) keep you out of the play."

@@ -10,9 +10,10 @@ import discord
 from bot.commands import chat
 from bot.connectors.discord_answers import asking
 from bot.connectors.discord_chat_commands import NO_TAKE, known_id
+from bot.connectors.discord_voice import send_aloud
 
-EARLIER, AGAIN, LATER, GOOD, BAD = "earlier", "again", "later", "good", "bad"
-SIGNS = {EARLIER: "◀️", AGAIN: "🔄", LATER: "▶️", GOOD: "👍", BAD: "👎"}
+EARLIER, AGAIN, LATER, GOOD, BAD, HEAR = "earlier", "again", "later", "good", "bad", "hear"
+SIGNS = {EARLIER: "◀️", AGAIN: "🔄", LATER: "▶️", GOOD: "👍", BAD: "👎", HEAR: "🔊"}
 
 
 class ReplyButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"troupe:(?P<what>[a-z]+)"):
@@ -40,10 +41,14 @@ class ReplyButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"tro
                     await asked.answer(await chat.rate(asked.desk, asked.caller, "up", message_id))
                 case "bad":
                     await asked.answer(await chat.rate(asked.desk, asked.caller, "down", message_id))
+                case "hear":
+                    await send_aloud(asked, message_id)
 
 
-def reply_buttons() -> discord.ui.View:
+def reply_buttons(*, voiced: bool) -> discord.ui.View:
+    """``voiced``: somebody speaks aloud here. Discord takes five buttons in a row; the sixth begins another."""
     view = discord.ui.View(timeout=None)
     for what in SIGNS:
-        view.add_item(ReplyButton(what))
+        if voiced or what != HEAR:
+            view.add_item(ReplyButton(what))
     return view

@@ -18,6 +18,7 @@ from discord.http import Route
 from yarl import URL
 
 from bot.commands.desk import Desk
+from bot.commands.voice import speaks
 from bot.config import DiscordSettings
 from bot.connectors.discord_border import UNREACHABLE, Place, channel_id_of, refusals
 from bot.connectors.discord_buttons import reply_buttons
@@ -113,7 +114,7 @@ class DiscordChat:
             await place.typing()
 
     def buttons(self) -> discord.ui.View | None:
-        return reply_buttons() if self._settings.buttons else None
+        return reply_buttons(voiced=speaks(self._desk)) if self._settings.buttons else None
 
     # ------------------------------------------------------------------ the connection
 

@@ -14,6 +14,7 @@ from bot.commands.help import COMMANDS
 from bot.commands.why import why
 from bot.connectors.discord_answers import Interaction, asking, awake_names, caller_of, on_error
 from bot.connectors.discord_border import NOBODY
+from bot.connectors.discord_voice import send_aloud
 from bot.errors import BotError
 
 NO_TAKE = "No other take came of it."
@@ -67,6 +68,12 @@ class ChatCommands(app_commands.Group, name="chat", description="The conversatio
     async def rate(self, interaction: Interaction, stars: app_commands.Range[int, 1, 5]) -> None:
         async with asking(interaction) as asked:
             await asked.answer(await chat.rate(asked.desk, asked.caller, stars))
+
+    @app_commands.command(description=COMMANDS["chat hear"].words)
+    async def hear(self, interaction: Interaction) -> None:
+        async with asking(interaction) as asked:
+            await send_aloud(asked, None)
+            await asked.done()
 
 
 class EditForm(discord.ui.Modal):

@@ -65,8 +65,8 @@ class DiscordFacts:
         return (*found, *map(str, self.lacking))
 
 
-async def discord_facts(settings: DiscordSettings, token: str) -> DiscordFacts:
-    """Ask Discord who we are and what we may do.
+async def discord_facts(settings: DiscordSettings, token: str, *, voiced: bool) -> DiscordFacts:
+    """Ask Discord who we are and what we may do. ``voiced``: somebody speaks aloud here, and has a command.
 
     Raises:
         ConfigError: the token is not accepted. ``ConnectorError``: Discord cannot be reached.
@@ -80,7 +80,7 @@ async def discord_facts(settings: DiscordSettings, token: str) -> DiscordFacts:
                 continue
             servers.append(listed.name)
             lacking += await _lacking(client, listed.id)
-        tree = _tree(client)
+        tree = _tree(client, voiced=voiced)
         registered = {(command.type, command.name) for command in await tree.fetch_commands()}
         menus = {(c.type, c.name) for c in tree.get_commands() if isinstance(c, app_commands.ContextMenu)}
         offered = menus | {(discord.AppCommandType.chat_input, c.name) for c in tree.get_commands(type=discord.AppCommandType.chat_input)}
@@ -96,10 +96,10 @@ async def discord_facts(settings: DiscordSettings, token: str) -> DiscordFacts:
         )
 
 
-async def sync_commands(settings: DiscordSettings, token: str) -> int:
+async def sync_commands(settings: DiscordSettings, token: str, *, voiced: bool) -> int:
     """Register every command with Discord; returns how many there are. Raises like ``discord_facts``."""
     async with _logged_in(settings, token) as client:
-        return len(await _tree(client).sync())
+        return len(await _tree(client, voiced=voiced).sync())
 
 
 def invite_address(application_id: int) -> str:
@@ -122,10 +122,10 @@ async def _lacking(client: discord.Client, guild_id: int) -> list[Lacking]:
     return found
 
 
-def _tree(client: discord.Client) -> app_commands.CommandTree[DiscordClient]:
+def _tree(client: discord.Client, *, voiced: bool) -> app_commands.CommandTree[DiscordClient]:
     # Only registered from here, never called: what the commands ask of the client does not matter.
     tree = cast("app_commands.CommandTree[DiscordClient]", app_commands.CommandTree(client))
-    add_commands_to(tree)
+    add_commands_to(tree, voiced=voiced)
     return tree
 
 

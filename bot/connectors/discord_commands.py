@@ -5,6 +5,7 @@ from __future__ import annotations
 from discord import app_commands
 
 from bot.commands.help import COMMANDS, help_text
+from bot.commands.voice import speaks
 from bot.commands.why import why
 from bot.connectors.discord_admin_commands import AdminCommands, ModelCommands
 from bot.connectors.discord_answers import Interaction, asking, on_error
@@ -17,14 +18,17 @@ from bot.connectors.discord_people_commands import MemoryCommands, PrivacyButton
 
 def add_commands(client: DiscordClient) -> None:
     """Everything that a connected client answers."""
-    add_commands_to(client.tree)
+    add_commands_to(client.tree, voiced=speaks(client.desk))
     client.add_dynamic_items(ReplyButton, PrivacyButton)
 
 
-def add_commands_to(tree: app_commands.CommandTree[DiscordClient]) -> None:
-    """Everything that ``troupe discord sync`` registers."""
-    groups = (CharacterCommands, ChatCommands, MemoryCommands, PrivacyCommands, LoreCommands, AdminCommands, ModelCommands)
-    for group in groups:
+def add_commands_to(tree: app_commands.CommandTree[DiscordClient], *, voiced: bool) -> None:
+    """Everything that ``troupe discord sync`` registers. ``voiced``: somebody speaks aloud here."""
+    chat = ChatCommands()
+    if not voiced:
+        chat.remove_command("hear")
+    tree.add_command(chat)
+    for group in (CharacterCommands, MemoryCommands, PrivacyCommands, LoreCommands, AdminCommands, ModelCommands):
         tree.add_command(group())
     tree.add_command(why_command)
     tree.add_command(help_command)
@@ -43,4 +47,4 @@ async def why_command(interaction: Interaction) -> None:
 @app_commands.describe(command="Only what begins with this word")
 async def help_command(interaction: Interaction, command: str = "") -> None:
     async with asking(interaction) as asked:
-        await asked.answer(help_text(asked.caller, command))
+        await asked.answer(help_text(asked.desk, asked.caller, command))

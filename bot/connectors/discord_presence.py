@@ -194,6 +194,11 @@ class Presence:
         """The id under which the house knows a message."""
         return self._stand_ins.get(message_id, message_id)
 
+    def shown(self, message_id: int) -> int:
+        """The id under which Discord shows what the house knows as ``message_id``."""
+        sent = self._sent.get(message_id)
+        return message_id if sent is None or sent.now_id is None else sent.now_id
+
     def heard(self, channel_id: int, message_id: int) -> None:
         """A person has spoken."""
         _put(self._spoken, channel_id, max(message_id, self._spoken.get(channel_id, 0)))

@@ -9,14 +9,15 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 
 from bot.characters.cast import Character
 
-AGAIN, EARLIER, LATER, UP, DOWN, STOP = "again", "earlier", "later", "up", "down", "stop"
+AGAIN, EARLIER, LATER, UP, DOWN, STOP, HEAR = "again", "earlier", "later", "up", "down", "stop", "hear"
 PICK, SLEEP, CONSENT, FORGET, EXPORT, SET = "pick", "sleep", "consent", "forget", "export", "set"
 
 COLUMNS, MOST_OFFERED = 2, 40
 
 
-def under_reply() -> InlineKeyboardMarkup:
-    row = (("‹", EARLIER), ("›", LATER), ("🔄", AGAIN), ("👍", UP), ("👎", DOWN))
+def under_reply(*, voiced: bool) -> InlineKeyboardMarkup:
+    """``voiced``: somebody speaks aloud here."""
+    row = [("‹", EARLIER), ("›", LATER), ("🔄", AGAIN), *([("🔊", HEAR)] if voiced else []), ("👍", UP), ("👎", DOWN)]
     return _keyboard([row])
 
 

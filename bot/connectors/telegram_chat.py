@@ -15,6 +15,7 @@ from telegram.error import InvalidToken, TelegramError
 
 from bot.characters.cast import Character
 from bot.commands.desk import Desk
+from bot.commands.voice import speaks
 from bot.config import TelegramSettings
 from bot.connectors.telegram_account import Account, bot_tokens, point_library
 from bot.connectors.telegram_border import Address
@@ -146,7 +147,7 @@ class TelegramChat:
 
     async def _connected(self, account: Account) -> None:
         log.info("telegram: connected bot=%d username=%s", account.id, account.username)
-        self.later(register(account.bot, own=bool(account.character)), "menu")
+        self.later(register(account.bot, own=bool(account.character), voiced=speaks(self.desk)), "menu")
 
     async def _open_webhook(self) -> None:
         if not self.settings.webhook_url.startswith("https://"):

@@ -13,13 +13,15 @@ from telegram import Message
 from bot.commands import admin, character, chat, memory, privacy, registering
 from bot.commands.desk import MADE_UP, moderators_only
 from bot.commands.help import help_text
+from bot.commands.voice import speaks
 from bot.commands.why import why
 from bot.connectors.telegram_answers import Asked, downloaded
 from bot.connectors.telegram_buttons import SLEEP, about_privacy, of_settings, to_answer, to_forget, to_pick
 from bot.connectors.telegram_making import Making
-from bot.connectors.telegram_menu import MENU, OWN_BOT
+from bot.connectors.telegram_menu import MENU, offered
 from bot.connectors.telegram_tongue import in_language, is_chinese
 from bot.connectors.telegram_topics import topic_of
+from bot.connectors.telegram_voice import send_aloud
 from bot.errors import CommandRefused
 from bot.memory.store import ConsentKind, Fact
 
@@ -68,8 +70,8 @@ class Commands:
         self._making = making
         self._known: Mapping[str, Command] = MappingProxyType({entry.name: getattr(self, f"_{entry.name}") for entry in MENU})
 
-    def has(self, name: str, own_bot: bool) -> bool:
-        return name in self._known and (not own_bot or name in OWN_BOT)
+    def has(self, name: str, own_bot: bool, *, voiced: bool) -> bool:
+        return any(entry.name == name for entry in offered(own=own_bot, voiced=voiced))
 
     async def carry_out(self, name: str, asked: Asked) -> None:
         """Raises ``BotError``: what the person is told."""
@@ -97,9 +99,11 @@ class Commands:
     async def _help(self, asked: Asked) -> None:
         chinese = is_chinese(asked.language)
         lines = [
-            f"/{e.name}: {e.chinese if chinese else e.words}" for e in MENU if asked.private or "g" in e.where or asked.caller.moderates
+            f"/{e.name}: {e.chinese if chinese else e.words}"
+            for e in offered(own=bool(asked.account.character), voiced=speaks(asked.desk))
+            if asked.private or "g" in e.where or asked.caller.moderates
         ]
-        opening = help_text(asked.caller).partition("\n")[0]
+        opening = help_text(asked.desk, asked.caller).partition("\n")[0]
         asked.answer("\n".join([opening, *lines, MADE_UP]))
 
     # ------------------------------------------------------------------ characters
@@ -146,6 +150,9 @@ class Commands:
 
     async def _continue(self, asked: Asked) -> None:
         asked.unless_spoken(await chat.go_on(asked.desk, asked.caller, await _reply_meant(asked)), NO_MORE)
+
+    async def _hear(self, asked: Asked) -> None:
+        await send_aloud(asked, await _reply_meant(asked))
 
     async def _stop(self, asked: Asked) -> None:
         asked.answer(await chat.stop(asked.desk, asked.caller))

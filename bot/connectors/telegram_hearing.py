@@ -14,6 +14,7 @@ from telegram.constants import ChatType
 
 from bot.characters.cast import Character
 from bot.commands.desk import Caller
+from bot.commands.voice import speaks
 from bot.connectors.telegram_account import Account
 from bot.connectors.telegram_answers import WENT_WRONG, Asked, Office
 from bot.connectors.telegram_border import PLATFORM, Address, address_of, person_of
@@ -193,7 +194,7 @@ class Hearing:
     # ------------------------------------------------------------------ commands
 
     async def _command(self, account: Account, message: Message, address: Address, person: Person, name: str, words: str) -> None:
-        if not self._commands.has(name, bool(account.character)):
+        if not self._commands.has(name, bool(account.character), voiced=speaks(self._office.desk)):
             if address.private:
                 await self._office.port_to(address).notice(in_language(NO_COMMAND, language_of(message)))
             return

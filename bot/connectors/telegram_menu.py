@@ -14,6 +14,7 @@ class Entry:
     words: str
     chinese: str
     where: str = "pga"  # private chats, groups, administrators of groups
+    voiced: bool = False  # only where somebody speaks aloud
 
 
 MENU = (
@@ -25,6 +26,7 @@ MENU = (
     Entry("sleep", "Send a character out of this chat", "请一位角色离开"),
     Entry("regenerate", "Another take of a reply", "重说一遍"),
     Entry("continue", "Let whoever spoke last go on", "让刚才的角色接着说"),
+    Entry("hear", "Hear a reply as a voice message", "用语音听一条回复", voiced=True),
     Entry("stop", "Stop the reply that is being made", "停下正在说的话"),
     Entry("undo", "Take back the last exchange", "撤回上一轮对话"),
     Entry("scene", "Say where the conversation plays", "设定对话的场景"),
@@ -44,7 +46,7 @@ MENU = (
     Entry("cancel", "Leave what was begun", "放弃正在做的事", "pa"),
 )
 # A character's own bot is that character: there is nobody to choose, wake or make.
-OWN_BOT = frozenset("start help regenerate continue stop undo scene reset memory privacy forgetme why".split())
+OWN_BOT = frozenset("start help regenerate continue hear stop undo scene reset memory privacy forgetme why".split())
 
 _SCOPES = {
     "p": (BotCommandScope.ALL_PRIVATE_CHATS,),
@@ -53,10 +55,15 @@ _SCOPES = {
 }
 
 
-async def register(bot: ExtBot[int], *, own: bool) -> None:
+def offered(*, own: bool, voiced: bool) -> list[Entry]:
+    """``own``: of a character's own bot. ``voiced``: where somebody speaks aloud."""
+    return [e for e in MENU if (not own or e.name in OWN_BOT) and (voiced or not e.voiced)]
+
+
+async def register(bot: ExtBot[int], *, own: bool, voiced: bool) -> None:
     """Tell Telegram the commands of a bot. Raises what the library raises."""
     for where, scopes in _SCOPES.items():
-        entries = [e for e in MENU if where in e.where and (not own or e.name in OWN_BOT)]
+        entries = [e for e in offered(own=own, voiced=voiced) if where in e.where]
         for scope in scopes:
             for language in ("", "zh"):
                 commands = [BotCommand(e.name, e.chinese if language else e.words) for e in entries]

@@ -15,6 +15,7 @@ from telegram import InlineKeyboardMarkup, LinkPreviewOptions, MessageEntity
 from telegram.error import BadRequest, ChatMigrated, Forbidden, InvalidToken, TelegramError
 
 from bot.commands.desk import Desk
+from bot.commands.voice import speaks
 from bot.config import TelegramSettings
 from bot.connectors.telegram_account import Account
 from bot.connectors.telegram_border import (
@@ -243,7 +244,7 @@ class TelegramPort:
     def _buttons(self) -> InlineKeyboardMarkup | None:
         if not self._door.settings.buttons:
             return None
-        return while_speaking() if self._edits_grow else under_reply()
+        return while_speaking() if self._edits_grow else under_reply(voiced=speaks(self._door.desk))
 
     async def _send(self, account: Account, character: Face, text: str) -> str:
         face = self._face(account, character)

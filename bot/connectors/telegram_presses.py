@@ -12,6 +12,7 @@ from bot.connectors import telegram_buttons as buttons
 from bot.connectors.telegram_answers import WENT_WRONG, Asked
 from bot.connectors.telegram_commands import FORGET_QUESTION, NO_TAKE, about, change_setting, settings_of, wake
 from bot.connectors.telegram_tongue import in_language
+from bot.connectors.telegram_voice import RECORDING, send_aloud
 from bot.errors import BotError, CommandRefused
 from bot.memory.store import ConsentKind
 
@@ -52,6 +53,9 @@ async def _carry_out(data: str, asked: Asked) -> str:
             return await chat.rate(desk, caller, "up", message_id)
         case buttons.DOWN, []:
             return await chat.rate(desk, caller, "down", message_id)
+        case buttons.HEAR, []:
+            await send_aloud(asked, message_id)
+            return RECORDING
         case buttons.STOP, []:
             return await chat.stop(desk, caller)
         case buttons.PICK, [named]:

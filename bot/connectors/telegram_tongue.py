@@ -45,6 +45,9 @@ CHINESE: Mapping[str, str] = MappingProxyType(
         "Nobody here remembers anything particular about you.": "这里没有角色特别记得你的事。",
         "Thank you.": "谢谢。",
         "Another take …": "换一种说法……",
+        "Recording …": "正在录音……",
+        "There is no such reply of a character here.": "这里没有这样一条角色的回复。",
+        "Too many are speaking at once just now. Please try again in a moment.": "现在同时说话的人太多，请稍后再试。",
         "Something went wrong with that; it is in the log of whoever runs this Troupe.": "出了点问题；管理者的日志里有记录。",
         "That is between you and me: press the button, and I answer where nobody else reads it.": (
             "这只关你我：按下按钮，我在别人看不到的地方回答。"

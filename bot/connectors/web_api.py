@@ -29,6 +29,7 @@ from bot.characters.cast import Character
 from bot.characters.prompt import Spoken
 from bot.commands import character as company_commands
 from bot.commands.desk import Caller, Desk
+from bot.connectors import web_requests
 from bot.connectors.web_api_port import ApiPort
 from bot.connectors.web_api_shapes import (
     AnswerMessage,
@@ -58,8 +59,8 @@ T = TypeVar("T")
 
 PLATFORM = "api"
 ANYWHERE = ChannelKey(PLATFORM, "models")
-ROOT = "/v1/"
 USER = "User"
+EXAMPLES = ("example_user", "example_assistant")
 LOOK_SECONDS = 0.25  # how often it is looked whether the client is still there
 
 _TYPES = {401: "authentication_error", 403: "permission_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -247,16 +248,20 @@ _FIELDS = {*ChatRequest.model_fields, *ChatMessageGiven.model_fields, "text", "t
 
 
 def _brought(messages: list[ChatMessageGiven], character: Character) -> Brought:
-    """What the client tells: its system messages are where the conversation plays, the rest is what was said."""
-    place = "\n".join(m.text for m in messages if m.role in ("system", "developer") and m.text.strip())
+    """What the client tells: its system messages are where the conversation plays, the rest is what was said.
+
+    Examples of how the character talks, which clients mark by these names, are passed over: it has its own.
+    """
+    told = [m for m in messages if m.role in ("system", "developer") and m.name not in EXAMPLES]
+    place = "\n".join(m.text for m in told if m.text.strip())
     spoken = [
         Spoken(m.name or (character.name if m.role == "assistant" else USER), m.text, own=m.role == "assistant")
         for m in messages
         if m.role in ("user", "assistant") and m.text.strip()
     ]
-    if not spoken:
+    if not spoken and not place:
         raise ApiRefused(400, "There is no message with the role user that has a text, so there is nothing to answer.", param="messages")
-    if spoken[-1].own:
+    if not spoken or spoken[-1].own:  # asked to begin, or to go on
         spoken.append(Spoken(USER, GO_ON))
     return Brought(spoken, place)
 
@@ -321,7 +326,7 @@ def _usage(counters: Counters) -> Usage:
 async def shape_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Outermost of all: what others refuse under these addresses is said in this protocol's shape, too."""
     response = await handler(request)
-    if not request.path.startswith(ROOT) or response.status < 400 or not isinstance(response, web.Response):
+    if not request.path.startswith(web_requests.OPEN_ROOT) or response.status < 400 or not isinstance(response, web.Response):
         return response
     said = json.loads(response.text or "{}").get("error")
     if not isinstance(said, str):

@@ -18,6 +18,7 @@ from bot.connectors import web_api_answers as answers
 from bot.connectors import web_api_shapes as openai_shapes
 from bot.connectors import web_rating as rating
 from bot.connectors import web_workshop_shapes as workshop
+from bot.connectors.web_curation import DecisionBody
 
 JSON: Final = "application/json"
 
@@ -28,6 +29,7 @@ _PARTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "slug": _SLUG,
     "model": _SLUG,
     "study": {"type": "string", "pattern": "^[0-9a-f]{8}$"},
+    "run": {"type": "string", "minLength": 1, "maxLength": 80, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"},
     "number": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
 }
 
@@ -115,6 +117,8 @@ DESCRIBED: Final[tuple[Described, ...]] = (
         query={"name": _TEXT, "channel": _PARTS["channel"], "message": _PARTS["message_id"]},
     ),
     Described("GET", "/api/control", "What the house is doing, for operators", _ANY_OBJECT),
+    Described("GET", "/api/control/curation/{run}", "Rows to learn from that wait for a look, for operators", _ANY_OBJECT),
+    Described("POST", "/api/control/curation/{run}", "What becomes of a row, for operators", _ANY_OBJECT, DecisionBody),
     Described("GET", "/metrics", "Numbers for Prometheus, for operators", "text/plain"),
     Described("GET", "/healthz", "Whether it is alive", answers.HealthAnswer),
 )

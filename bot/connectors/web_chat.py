@@ -41,6 +41,7 @@ from bot.config import WebSettings
 from bot.connectors import web_api, web_api_document, web_requests, web_shapes
 from bot.connectors.web_callers import Callers
 from bot.connectors.web_control import WebControl
+from bot.connectors.web_curation import WebCuration
 from bot.connectors.web_events import EventHub
 from bot.connectors.web_files import PageFiles
 from bot.connectors.web_gallery import WebGallery
@@ -120,6 +121,7 @@ class WebChat:
                 *web_api.WebApi(self._desk).routes(),
                 *web_api_document.routes(),
                 *control.routes(),
+                *WebCuration(self._desk, self._callers).routes(),
                 *rating.routes(),
                 *WebVoice(self._desk, self._callers).routes(),
                 *WebGallery(self._desk, self._callers, files, self._settings.featured).routes(),
@@ -301,8 +303,8 @@ def _turn_as_heard(incoming: Incoming) -> dict[str, Any]:
     }
 
 
-async def _secure(_request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(web_requests.HEADERS)
+async def _secure(request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.update(web_requests.headers_of(request))
 
 
 def _hang_up(request: web.Request) -> None:

@@ -4,7 +4,8 @@
     GET /api/control    the numbers that it shows
     GET /metrics        numbers for Prometheus
 
-Operators only (``web_security``). Nothing is changed here, and nobody is named but channels by their keys.
+Operators only (``web_security``). Nothing is changed here (``web_curation`` changes what is learnt from), and nobody is named but
+channels by their keys.
 """
 
 from __future__ import annotations
@@ -24,10 +25,11 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from bot.commands.desk import Desk
+from bot.connectors.web_callers import OPERATOR
 from bot.connectors.web_control_log import Troubles
 from bot.connectors.web_control_runs import Collected, Runs, collected
 from bot.connectors.web_files import PageFiles
-from bot.connectors.web_security import operators_only
+from bot.connectors.web_security import opens_a_page, operators_only, to_the_door
 from bot.engine import models
 from bot.engine.scheduler import Status
 from bot.jobs.jobs import read_runs
@@ -75,6 +77,8 @@ class WebControl:
         logging.getLogger().removeHandler(self._troubles)
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
+        if opens_a_page(request) and not request.get(OPERATOR):  # signed in as a visitor, perhaps
+            return to_the_door(request)
         operators_only(request)
         return self._files.answer(request, "control.html")
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from bot.connectors.web_rows import read_rows
 from bot.memory.collected import COLLECTED, DECISIONS
 from bot.memory.collected import RUNS as RUNS_FOLDER
+from bot.memory.rows import read_rows
 
 LOG, BEGUN, MANIFEST = "train.jsonl", "begun.json", "manifest.json"
 POINTS: Final = 400  # of a curve: more than a page has pixels for

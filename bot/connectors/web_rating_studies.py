@@ -16,8 +16,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from bot.connectors.web_rows import read_rows
 from bot.errors import CommandRefused, StoreError
+from bot.memory.rows import read_rows
 
 # CharacterGLM rates dialogues on these seven, from 1 to 5.
 DIMENSIONS: Final = ("overall", "consistency", "human-likeness", "engagement", "quality", "safety", "correctness")

@@ -27,7 +27,9 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 BODY_BYTES = 2 * 1024 * 1024
 NAME_CHARACTERS = 40
 VISITOR = "Visitor"
+FOR_OTHERS = web.RequestKey("for_others", bool)  # another site's page has brought a token, and may read the answer
 PERSON_HEADER = "X-Troupe-Person"
+OPEN_ROOT = "/v1/"  # other programs' protocol, which their pages in a browser speak as well
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
@@ -93,13 +95,28 @@ def _host_name(host: str) -> str:
         return ""
 
 
-def _check_origin(request: web.Request) -> None:
-    """A browser says which page a request comes from; a script outside one says nothing."""
+def from_elsewhere(request: web.Request) -> bool:
+    """Whether another site's page asks. A browser says which page a request comes from; a script outside one says nothing."""
     origin = request.headers.get("Origin")
     foreign = origin is not None and origin.partition("://")[2].lower() != request.headers.get("Host", "").lower()
-    if foreign or request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none"):
+    return foreign or request.headers.get("Sec-Fetch-Site", "same-origin") not in ("same-origin", "none")
+
+
+def open_to_others(request: web.Request) -> bool:
+    """Whether another site's page may ask for this if it brings a token, which is ``WebSecurity``'s to look at."""
+    return request.path.startswith(OPEN_ROOT) and (request.method == "OPTIONS" or "Authorization" in request.headers)
+
+
+def headers_of(request: web.Request) -> Mapping[str, str]:
+    """What every answer carries."""
+    return {**HEADERS, "Access-Control-Allow-Origin": "*"} if request.get(FOR_OTHERS) else HEADERS
+
+
+def _check_origin(request: web.Request) -> None:
+    if from_elsewhere(request) and not open_to_others(request):
         raise Refused(403, "This was asked by another site's page, so it was not done.")
-    if request.content_type not in ("application/json", "application/octet-stream"):  # a form of another site can send neither
+    takes_no_form = ("application/json", "application/octet-stream")  # a form of another site can send neither
+    if request.method != "OPTIONS" and request.content_type not in takes_no_form:
         raise Refused(415, "Send the request's body as application/json.")
 
 

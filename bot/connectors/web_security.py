@@ -3,7 +3,8 @@
 On loopback and without tokens, whoever reaches the page sits at this machine: nobody is asked anything, and everybody runs the
 house. As soon as others can reach it (another host, a name of a proxy) or a token is set, the token is wanted: the visitors' lets
 one talk, the operators' lets one run the house. A browser signs in once and gets a cookie that expires; a program sends the token
-as ``Authorization: Bearer``. Which page a request comes from is looked at in ``web_requests.guard``.
+as ``Authorization: Bearer``. Which page a request comes from is looked at in ``web_requests.guard``; another site's page may speak
+OpenAI's protocol, if it brings a token itself.
 
 Cookies are signed with a key made of the tokens, so they hold over a restart and end when a token is changed.
 """
@@ -40,6 +41,13 @@ COUNTED = 10_000  # addresses and sessions whose requests are counted at once
 
 _OPEN_PATHS = frozenset({"/login", "/healthz"})
 _OPEN_FOLDER = "/page/"  # scripts and styles: nothing in them is secret, and the page for signing in needs them
+_PREFLIGHT = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, POST",
+    "Access-Control-Allow-Headers": "*, Authorization",
+    "Access-Control-Allow-Private-Network": "true",  # a page from the internet asks one at home
+    "Access-Control-Max-Age": "600",
+}
 _CHANGES_NOTHING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 _MAKE_ONE = 'python3 -c "import secrets; print(secrets.token_urlsafe(24))"'
@@ -109,7 +117,11 @@ class WebSecurity:
     def middleware(self) -> Any:
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-            role = self._role(request)
+            by_other = web_requests.open_to_others(request) and web_requests.from_elsewhere(request)
+            if by_other and request.method == "OPTIONS":
+                return self._preflight()
+            role = self._of_bearer(request) if by_other else self._role(request)
+            request[web_requests.FOR_OTHERS] = by_other and role is not None
             request[OPERATOR] = role == "operator"
             if role is None and not (request.path in _OPEN_PATHS or request.path.startswith(_OPEN_FOLDER)):
                 return self._stranger(request)
@@ -121,15 +133,24 @@ class WebSecurity:
     # ------------------------------------------------------------------ who
 
     def _role(self, request: web.Request) -> Role | None:
-        kind, _, token = request.headers.get("Authorization", "").partition(" ")
-        given: Role | None = None
-        if kind.lower() == "bearer" and (self._tokens.visitor or self._tokens.operator):
-            self._refuse_guessing(request)
-            given = self._tokens.role_of(token.strip())
-            if given is None and self._guarded:
-                self._failed.add(self._address(request))
-        given = given or self._of_cookie(request.cookies.get(COOKIE, ""))
+        given = self._of_bearer(request) or self._of_cookie(request.cookies.get(COOKIE, ""))
         return given or (None if self._guarded else self._unguarded_role)
+
+    def _of_bearer(self, request: web.Request) -> Role | None:
+        kind, _, token = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not (self._tokens.visitor or self._tokens.operator):
+            return None
+        self._refuse_guessing(request)
+        given = self._tokens.role_of(token.strip())
+        if given is None and self._guarded:
+            self._failed.add(self._address(request))
+        return given
+
+    def _preflight(self) -> web.StreamResponse:
+        """A browser asks whether another site's page may ask: where there is a token that it can bring, and never with a cookie."""
+        if not (self._tokens.visitor or self._tokens.operator):
+            raise Refused(403, "Pages of other sites are let in with a token only, and this Troupe has none.")
+        return web.Response(status=204, headers=_PREFLIGHT)
 
     def _of_cookie(self, cookie: str) -> Role | None:
         payload, _, signature = cookie.rpartition(".")
@@ -145,9 +166,8 @@ class WebSecurity:
 
     def _stranger(self, request: web.Request) -> web.StreamResponse:
         """A browser that opens a page is brought to the door; anything else is told what is wanted."""
-        if request.method == "GET" and "text/html" in request.headers.get("Accept", ""):
-            to = quote(request.path_qs, safe="")
-            return web.Response(status=303, headers={"Location": f"/login?to={to}", "Cache-Control": "no-store"})
+        if opens_a_page(request):
+            return to_the_door(request)
         refusal = web_requests.refusal(401, "Sign in first: send the token of this Troupe as Authorization: Bearer, or open /login.")
         refusal.headers["WWW-Authenticate"] = 'Bearer realm="Troupe"'
         return refusal
@@ -227,6 +247,16 @@ class _Counts:
         self._times.move_to_end(who)
         if len(self._times) > COUNTED:
             self._times.popitem(last=False)
+
+
+def opens_a_page(request: web.Request) -> bool:
+    return request.method == "GET" and "text/html" in request.headers.get("Accept", "")
+
+
+def to_the_door(request: web.Request) -> web.Response:
+    """And back, once somebody has signed in."""
+    to = quote(request.path_qs, safe="")
+    return web.Response(status=303, headers={"Location": f"/login?to={to}", "Cache-Control": "no-store"})
 
 
 def operators_only(request: web.Request) -> None:

@@ -11,10 +11,10 @@ import hashlib
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,8 @@ DECISIONS = "curation.jsonl"
 COLLECTED = "collect"  # the folder of a run that holds rows; everything else in the run is made of them
 TRAINED_ON = "trained_on"  # in a model's manifest
 
+Verdict = Literal["approve", "edit", "drop"]
+
 
 @dataclass(frozen=True, slots=True)
 class Reached:
@@ -32,6 +34,19 @@ class Reached:
     rows: int = 0  # taken out of files
     runs: tuple[str, ...] = ()  # whose samples and weights were deleted
     builds: tuple[str, ...] = ()  # models that were trained with their words
+
+
+def write_decision(data: Path, key: str, verdict: Verdict, text: str, people: Sequence[str]) -> None:
+    """What an operator has decided of a row, with who is in it: forgetting them takes it away. Blocking.
+
+    The newest counts. Half a line at the end, of a process that was killed while it wrote, gives way.
+    """
+    row = json.dumps({"key": key, "verdict": verdict, "text": text, "people": list(people)}, ensure_ascii=False)
+    data.mkdir(parents=True, exist_ok=True)
+    with (data / DECISIONS).open("a+b") as file:
+        file.seek(0)
+        file.truncate(file.read().rfind(b"\n") + 1)
+        file.write(f"{row}\n".encode())
 
 
 def digest(person_id: str) -> str:

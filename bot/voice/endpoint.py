@@ -13,6 +13,7 @@ from bot.config import VoiceSettings
 from bot.errors import SpeechError
 from bot.voice.speech import Speech, speakable
 
+ASKED: Final = "audio/mpeg"
 WORDS_A_MINUTE: Final = 160  # what such servers call a speed of 1
 _KINDS: Final = ("", "remote", "openai")  # engines in a card whose ``name`` is a voice of the server
 
@@ -50,7 +51,8 @@ class EndpointSpeaker:
                 )
             except openai.OpenAIError as error:
                 raise SpeechError(f"{self._settings.base_url} does not speak ({type(error).__name__}); see voice.base_url") from error
-        return Speech(answer.content, "audio/mpeg")
+        kind = answer.response.headers.get("Content-Type", "").partition(";")[0].strip()
+        return Speech(answer.content, kind if kind.startswith("audio/") else ASKED)  # some give what they have, whatever is asked
 
     async def close(self) -> None:
         await self._client.close()

@@ -149,14 +149,14 @@ async def test_another_servers_messages_and_memories_are_not_found(house, as_, e
     assert [t.text for t in await house.desk.store.history(turn.channel, None, limit=9)] == ["My secret is the ferry.", "I keep it."]
 
 
-async def test_help_shows_each_the_commands_that_are_theirs(as_):
-    member, moderator, operator = (help_text(as_(rights)) for rights in RIGHTS)
+async def test_help_shows_each_the_commands_that_are_theirs(house, as_):
+    member, moderator, operator = (help_text(house.desk, as_(rights)) for rights in RIGHTS)
 
     assert "/privacy forget" in member and "/character create" not in member
     assert "/character create" in moderator and "/character share" not in moderator
     assert "/character share" in operator
     assert all(text.endswith(MADE_UP) for text in (member, moderator, operator))
-    assert help_text(as_(), "/memory").count("\n") == 5
+    assert help_text(house.desk, as_(), "/memory").count("\n") == 5
     assert all(len(command.words) <= 100 for command in COMMANDS.values())
 
 

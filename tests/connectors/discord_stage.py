@@ -145,7 +145,7 @@ def world(discord: LoopbackDiscord) -> tuple[dict[str, Any], dict[str, Any], dic
 
 def configured(data: Path, server: LoopbackDiscord, echo: EchoEngine, /, **sections: dict[str, Any]) -> Config:
     remote = {"base_url": echo.base_url, "model": "echo", "concurrent": 64}
-    ours = {"engine": {"remote": remote}, **sections}
+    ours = {"engine": {"remote": remote}, "voice": {"engine": "none"}, **sections}  # whether or not this machine has espeak-ng
     ours["discord"] = {"api_base": server.api_base, "gateway_url": server.gateway_url, **sections.get("discord", {})}
     ours["sessions"] = {"person_messages_per_minute": 0, "channel_messages_per_minute": 0, **sections.get("sessions", {})}
     return settings(data, data / "models", **ours)

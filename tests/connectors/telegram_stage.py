@@ -85,6 +85,7 @@ def brisk() -> Pace:
 
 def telegram_config(data: Path, model: Path, server: LoopbackTelegram, **sections: dict[str, Any]) -> Config:
     ours = {"api_base": server.api_base, "file_base": server.file_base, "private_streaming": "none"}
+    sections.setdefault("voice", {"engine": "none"})  # whether or not this machine has espeak-ng
     sections["telegram"] = ours | sections.get("telegram", {})
     return settings(data / "data", data / "gguf", str(model), **sections)
 

@@ -27,7 +27,7 @@ async def test_a_channel_that_lacks_permissions_is_named_with_them(discord):
     bad = discord.world.add_channel(guild, "bad")
     discord.world.deny(bad, MANAGE_WEBHOOKS | EMBED)
 
-    facts = await discord_facts(addresses(discord), TOKEN)
+    facts = await discord_facts(addresses(discord), TOKEN, voiced=True)
 
     assert [str(one) for one in facts.lacking] == ["Harbour #bad: grant Embed Links, Manage Webhooks"]
     assert facts.servers == ("Harbour",) and facts.message_content
@@ -38,17 +38,17 @@ async def test_registering_the_commands_makes_that_problem_go_away(discord):
     """And doing it again does no harm."""
     discord.world.add_channel(discord.world.add_guild("Harbour"), "tavern")
 
-    first, second = await sync_commands(addresses(discord), TOKEN), await sync_commands(addresses(discord), TOKEN)
+    first, second = await sync_commands(addresses(discord), TOKEN, voiced=True), await sync_commands(addresses(discord), TOKEN, voiced=True)
 
     assert first == second == len(discord.world.commands[""])
-    assert (await discord_facts(addresses(discord), TOKEN)).problems == ()
+    assert (await discord_facts(addresses(discord), TOKEN, voiced=True)).problems == ()
 
 
 async def test_without_the_intent_and_without_a_server_both_are_said(discord):
     """With the address to invite the bot by."""
     discord.world.intents_allowed &= ~(1 << 15)
 
-    problems = "\n".join((await discord_facts(addresses(discord), TOKEN)).problems)
+    problems = "\n".join((await discord_facts(addresses(discord), TOKEN, voiced=True)).problems)
 
     assert "Message Content Intent" in problems and f"client_id={discord.world.application_id}" in problems
 
@@ -65,7 +65,7 @@ def test_the_invitation_asks_for_what_is_used_and_for_no_more():
 async def test_a_wrong_token_is_a_sentence_that_names_the_variable(discord):
     """And the token itself is not in it."""
     with pytest.raises(ConfigError, match="DISCORD_BOT_TOKEN") as raised:
-        await discord_facts(addresses(discord), "not.the.token")
+        await discord_facts(addresses(discord), "not.the.token", voiced=True)
 
     assert "not.the.token" not in str(raised.value)
 
@@ -73,4 +73,4 @@ async def test_a_wrong_token_is_a_sentence_that_names_the_variable(discord):
 async def test_a_discord_that_cannot_be_reached_is_a_sentence_too():
     """The machine may be offline."""
     with pytest.raises(ConnectorError, match="cannot be reached"):
-        await discord_facts(DiscordSettings(api_base="http://127.0.0.1:9/api/v10"), TOKEN)
+        await discord_facts(DiscordSettings(api_base="http://127.0.0.1:9/api/v10"), TOKEN, voiced=True)

@@ -26,7 +26,8 @@ CARD = json.dumps(
 
 @pytest.fixture
 async def stage(tmp_path):
-    async with open_stage(tmp_path) as stage:
+    """Somebody speaks aloud here, wherever the tests run; nothing asks that server."""
+    async with open_stage(tmp_path, voice={"base_url": "http://127.0.0.1:9/v1"}) as stage:
         yield stage
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -222,7 +223,7 @@ async def test_a_model_that_is_none_is_said_so_with_who_there_is(client: openai.
 
 BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "no messages": ({"messages": []}, "messages"),
-    "no user message": ({"messages": [{"role": "system", "content": "x"}]}, "user"),
+    "nobody to remember": ({"messages": [{"role": "system", "content": "x"}], "user": "mia"}, "role user"),
     "nothing said": ({"messages": [{"role": "user", "content": "  "}]}, "nothing to answer"),
     "a picture": ({"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]}, "messages.0"),
     "an unknown role": ({"messages": [{"role": "wizard", "content": "x"}]}, "role"),
@@ -244,21 +245,94 @@ async def test_what_cannot_be_answered_is_refused_in_openais_shape_and_it_still_
     await still_answers(client)
 
 
-async def test_other_programs_fields_do_not_keep_them_out(served: Served) -> None:
-    """SillyTavern and Open WebUI send dozens that a character has no use for."""
-    body = {
-        "model": "bo",
-        "messages": HELLO,
+# What other programs send, as they send it. SillyTavern's were written down while 1.19.0 talked to us; Open WebUI's follow the source of
+# 0.12.4 (routers/openai.py and utils/payload.py): what its page sends, and what it asks for by itself to name a talk.
+OTHERS: dict[str, dict[str, Any]] = {
+    "SillyTavern": {
+        "messages": [
+            {"role": "system", "content": "Write Ada's next reply in a fictional chat between Ada and User."},
+            {"role": "system", "content": "[Example Chat]"},
+            {"role": "system", "content": "Is it cold in the tower?", "name": "example_user"},
+            {"role": "system", "content": "Two jumpers on the stairs.", "name": "example_assistant"},
+            {"role": "system", "content": "[Start a new Chat]"},
+            {"role": "assistant", "content": "Hello, I am Ada."},
+            {"role": "user", "content": "Good evening! How is the sea tonight?"},
+        ],
+        "model": "ada",
+        "temperature": 1,
+        "max_tokens": 20,
+        "stream": True,
+        "presence_penalty": 0,
+        "frequency_penalty": 0,
+        "top_p": 1,
+    },
+    "SillyTavern, where the character begins": {
+        "messages": [{"role": "system", "content": "Write Ada's next reply."}, {"role": "system", "content": "[Start a new Chat]"}],
+        "model": "ada",
+        "max_tokens": 20,
+        "stream": True,
+    },
+    "SillyTavern, going on": {
+        "messages": [{"role": "user", "content": "Hello!"}, {"role": "assistant", "content": "Good evening, and", "name": "Ada"}],
+        "model": "ada",
+        "max_tokens": 20,
+        "stream": True,
+        "stop": [],
         "seed": -1,
-        "frequency_penalty": 0.3,
-        "logit_bias": {},
-        "char_name": "Bo",
-        "stream": None,
-        "tools": [],
         "n": None,
-    }
+        "logit_bias": {},
+        "tools": [],
+    },
+    "Open WebUI": {
+        "stream": True,
+        "model": "ada",
+        "messages": [
+            {"role": "system", "content": "They are on a ship."},
+            {"role": "user", "content": [{"type": "text", "text": "Good evening!"}]},
+            {"role": "assistant", "content": "Good evening."},
+            {"role": "user", "content": "And now?"},
+        ],
+        "stream_options": {"include_usage": True},
+        "temperature": 0.8,
+        "top_p": 0.9,
+        "max_tokens": 20,
+        "seed": 7,
+        "stop": ["User:"],
+        "frequency_penalty": 0.1,
+        "reasoning_effort": "low",
+    },
+    "Open WebUI, naming a talk": {
+        "model": "ada",
+        "messages": [{"role": "user", "content": "### Task:\nGenerate a concise, 3-5 word title.\n### Output:\nJSON format"}],
+        "stream": False,
+        "max_tokens": 20,
+    },
+}
+
+
+@pytest.mark.parametrize("who", OTHERS)
+async def test_what_other_programs_send_is_answered(served: Served, who: str) -> None:
+    body = OTHERS[who]
     async with served.session.post(f"{served.url}/v1/chat/completions", json=body) as answer:
-        assert answer.status == 200, await answer.text()
+        text = await answer.text()
+
+    assert answer.status == 200, text
+    if not body["stream"]:
+        assert json.loads(text)["choices"][0]["message"]["content"].strip()
+        return
+    chunks = [json.loads(line[6:]) for line in text.splitlines() if line.startswith("data: {")]
+    assert "".join(c["choices"][0]["delta"].get("content") or "" for c in chunks if c["choices"]).strip()
+    assert text.rstrip().endswith("data: [DONE]")
+
+
+async def test_examples_that_a_client_brings_take_no_place_beside_the_characters_own(client: openai.AsyncOpenAI) -> None:
+    """Nor are they taken for the scene, which system messages are."""
+    example: Any = {"role": "system", "content": "Once upon a time. " * 40, "name": "example_assistant"}
+    usual = await client.chat.completions.create(model="ada", messages=HELLO, max_tokens=4)
+    brought = await client.chat.completions.create(model="ada", messages=[example, *HELLO], max_tokens=4)
+
+    assert usual.usage is not None and brought.usage is not None
+    assert brought.usage.prompt_tokens == usual.usage.prompt_tokens
 
 
 async def test_addresses_and_bodies_that_are_none_have_openais_shape_too(served: Served, client: openai.AsyncOpenAI) -> None:

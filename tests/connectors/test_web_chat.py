@@ -103,6 +103,33 @@ async def test_two_pages_hear_the_same_and_neither_learns_who_the_other_is(serve
     assert (await anna.get())["turns"][0]["author"] == (await anna.get())["you"] != (await ben.get())["you"]
 
 
+async def test_fifty_pages_at_once_get_every_word_in_its_order(served: Served) -> None:
+    """Half of them look at one channel, the others each at one of its own; somebody answers in all of them at the same time."""
+    channels = ["lobby"] * 25 + [f"room-{n}" for n in range(25)]
+
+    async def look(channel: str, browser: Browser, opened: asyncio.Barrier) -> tuple[str, list[int], str, str]:
+        async with browser.events(channel) as events:
+            await opened.wait()
+            if channel != "lobby" or browser is pages[0]:
+                await browser.say("Ada, tell me", channel=channel)
+            final = await events.until("final")
+        grown = ""
+        for _, kind, data in events.seen:
+            if kind in ("begin", "edit"):
+                grown = data.get("text", grown + data.get("more", ""))
+        numbers = [int(position.rpartition("-")[2]) for position, _, _ in events.seen]
+        return channel, numbers, grown, final["text"]
+
+    pages, barrier = [served.browser() for _ in channels], asyncio.Barrier(len(channels))
+    seen = await asyncio.gather(*(look(channel, page, barrier) for channel, page in zip(channels, pages, strict=True)))
+
+    for channel, numbers, grown, final in seen:
+        assert numbers == list(range(numbers[0], numbers[0] + len(numbers))), channel
+        assert grown == final and len(final) > 20, channel
+        [_, reply] = await served.house.desk.store.history(ChannelKey("web", channel), None, limit=5)
+        assert reply.text == final, channel
+
+
 async def test_a_page_opened_while_somebody_speaks_shows_what_was_said_so_far(talkative: Served) -> None:
     """The partial words come with the channel; the events behind them complete it."""
     anna = talkative.browser()

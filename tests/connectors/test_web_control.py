@@ -20,6 +20,7 @@ from bot.connectors.web_control_runs import POINTS, Runs
 from bot.messages import Person
 from tests.connectors.test_web_page import ARGUMENTS, CHROMIUM, DESK, PHONE, SCREENSHOTS
 from tests.connectors.web_house import PATIENCE_SECONDS, Served, serve, web_settings
+from trainer.curation import decisions
 
 OPERATOR, VISITOR = "the-operators-own-word-9", "the-visitors-own-word-7"
 
@@ -69,6 +70,9 @@ async def test_visitors_see_nothing_of_the_control_room(tmp_path: Path, monkeypa
                 headers = {"Authorization": f"Bearer {token}"} if token else {}
                 async with aiohttp.ClientSession() as session, session.get(f"{served.url}{path}", headers=headers) as response:
                     assert response.status == status, (path, token)
+        visitor = {"Authorization": f"Bearer {VISITOR}", "Accept": "text/html"}
+        async with served.session.get(f"{served.url}/control", headers=visitor, allow_redirects=False) as response:
+            assert (response.status, response.headers["Location"]) == (303, "/login?to=%2Fcontrol")  # where operators sign in
 
 
 # ------------------------------------------------------------------ numbers
@@ -213,7 +217,99 @@ async def test_the_queue_of_what_was_collected_is_told_in_numbers(served: Served
     assert "private" not in json.dumps(now) and "somebody" not in json.dumps(now)
 
 
+def collect(data: Path, run: str = "loop-1") -> dict[str, dict[str, Any]]:
+    """What ``troupe-train collect`` leaves: a correction, a pair and a thumb."""
+    usual = {"name": "Somebody", "receipts": [{}], "people": ["web:anna"], "before": [["Is anybody there?", "Who asks?"]]}
+    rows = {
+        "gold": {"key": "gold-1", "why": "corrected", "character": "ada", "said": "How is the <b>sea</b>?", "chosen": "Calm."},
+        "pairs": {
+            "key": "pairs-2",
+            "why": "chosen",
+            "character": "ada",
+            "said": "And now?",
+            "chosen": "Rough.",
+            "rejected": "I am a model.",
+        },
+        "kto": {"key": "kto-3", "why": "thumb", "character": "bo", "said": "Sing!", "chosen": "La.", "label": False},
+    }
+    folder = data / "runs" / run / "collect"
+    folder.mkdir(parents=True)
+    for kind, row in rows.items():
+        (folder / f"{kind}.jsonl").write_text(json.dumps({"kind": kind, **row, **usual}) + "\n")
+    return rows
+
+
+async def test_rows_are_looked_through_one_by_one_and_the_trainer_keeps_to_what_was_decided(served: Served) -> None:
+    """Nobody's id is told; a row that is not there any more is said so, and half a line of a killed process is passed over."""
+    data = served.house.desk.data
+    collect(data)
+    (data / "curation.jsonl").write_text('{"key": "gold-')
+    address = f"{served.url}/api/control/curation"
+
+    async def ask(run: str, body: dict[str, Any] | None = None) -> tuple[int, Any]:
+        asking = served.session.get(f"{address}/{run}") if body is None else served.session.post(f"{address}/{run}", json=body)
+        async with asking as response:
+            return response.status, await response.json()
+
+    status, queue = await ask("loop-1")
+    assert (status, queue["waiting"], [one["key"] for one in queue["lessons"]]) == (200, 3, ["gold-1", "pairs-2", "kto-3"])
+    assert queue["lessons"][1]["rejected"] == "I am a model." and queue["lessons"][2]["liked"] is False
+    assert queue["lessons"][0]["before"] == [{"said": "Is anybody there?", "reply": "Who asks?"}]
+    assert "anna" not in json.dumps(queue)
+    for key, verdict, text, left in (("gold-1", "edit", "Calm as milk.", 2), ("pairs-2", "approve", "", 1), ("kto-3", "drop", "", 0)):
+        assert (await ask("loop-1", {"key": key, "verdict": verdict, "text": text}))[1]["waiting"] == left
+
+    decided = decisions(data)
+    assert {key: (one.verdict, one.text) for key, one in decided.items()} == {
+        "gold-1": ("edit", "Calm as milk."),
+        "pairs-2": ("approve", ""),
+        "kto-3": ("drop", ""),
+    }
+    assert all(json.loads(line)["people"] == ["web:anna"] for line in (data / "curation.jsonl").read_text().splitlines())
+    for run, body in (
+        ("loop-1", {"key": "no-such-row", "verdict": "drop"}),
+        ("loop-1", {"key": "gold-1", "verdict": "edit", "text": "  "}),
+        ("loop-1", {"key": "gold-1", "verdict": "maybe"}),
+        ("..", None),
+        ("nobody", None),
+    ):
+        status, answer = await ask(run, body)
+        assert status in (400, 404) and set(answer) == {"error"}, (run, body)
+    await served.browser().still_answers()
+
+
 # ------------------------------------------------------------------ the page
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here; apt-get install chromium")
+async def test_an_operator_decides_what_is_learnt_by_keyboard_on_a_phone(served: Served) -> None:
+    """One is approved, one changed, one dropped; what people wrote is text."""
+    collect(served.house.desk.data)
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = await browser.new_page(viewport=PHONE)
+        page.set_default_timeout(1000 * PATIENCE_SECONDS)
+        expect.set_options(timeout=1000 * PATIENCE_SECONDS)
+        await page.goto(f"{served.url}/control")
+        await page.get_by_role("button", name="Look through 3").press("Enter")
+        await expect(page.locator("#curate-talk")).to_contain_text("How is the <b>sea</b>?")
+        if SCREENSHOTS:
+            await page.screenshot(path=Path(SCREENSHOTS) / "curate-phone.png")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        await page.keyboard.press("Enter")  # what has the focus approves
+        await expect(page.locator("#curate-other")).to_contain_text("I am a model.")
+        await page.fill("#curate-text", "Rough, and getting rougher.")
+        await page.get_by_role("button", name="Approve as changed").press("Enter")
+        await expect(page.locator("#curate-other")).to_contain_text("did not like it")
+        await page.click("#curate-drop")
+        await expect(page.locator("#curate-left")).to_have_text("Everything has been looked at.")
+        await page.keyboard.press("Enter")
+        await expect(page.locator("#curate-dialog")).to_be_hidden()
+        await browser.close()
+
+    decided = {key: (one.verdict, one.text) for key, one in decisions(served.house.desk.data).items()}
+    assert decided == {"gold-1": ("approve", ""), "pairs-2": ("edit", "Rough, and getting rougher."), "kto-3": ("drop", "")}
 
 
 @pytest.mark.browser

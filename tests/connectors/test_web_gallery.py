@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -86,6 +87,18 @@ async def test_the_pages_own_files_are_sent_once(served: Served) -> None:
     async with served.session.get(f"{served.url}/page/style.css", headers={"If-None-Match": tag}) as response:
         assert (response.status, await response.read()) == (304, b"")
     assert size < 10_000
+
+
+@pytest.mark.browser
+async def test_a_page_names_every_module_that_it_needs_before_the_browser_looks(chromium: Browser, served: Served) -> None:  # noqa: F811
+    """Otherwise they are found one import after another, a journey each."""
+    for address in ("/gallery", "/", "/workshop"):
+        async with served.session.get(served.url + address) as response:
+            named = set(re.findall(r"</page/([\w-]+\.js)>; rel=modulepreload", response.headers["Link"]))
+        async with visit(chromium, served.url + address, ready="body") as page:
+            await page.wait_for_load_state("networkidle")
+            loaded = await page.evaluate("performance.getEntriesByType('resource').map((e) => e.name.split('/').pop())")
+        assert named == {name for name in loaded if name.endswith(".js")}, address
 
 
 @pytest.mark.browser

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Locator, Page, Route, async_playwright, expect
 
+from bot.commands import voice
 from bot.config import Config
 from bot.connectors.web_files import PAGE
 from tests.connectors.web_house import LONG_REPLY, PATIENCE_SECONDS, Served, serve, web_settings
@@ -446,6 +447,8 @@ def test_every_sentence_of_the_pages_has_its_chinese() -> None:
         if page.name not in ("control.html", "login.html"):
             text = page.read_text(encoding="utf-8")
             said |= {" ".join(unescape(words).split()) for words in re.findall(r"<[^<>]*\bdata-t>([^<]*)<", text)}
+
+    said |= {voice.ABSENT, voice.BUSY, voice.NO_REPLY}  # and what the server says each time in the same words
 
     missing = [sentence for sentence in said if f"{json.dumps(sentence, ensure_ascii=False)}:" not in chinese]
 

@@ -12,6 +12,7 @@ from typing import Any
 import aiohttp
 import openai
 import pytest
+from aiohttp import web
 from playwright.async_api import async_playwright
 
 from bot.check import examine
@@ -254,6 +255,62 @@ async def test_another_sites_page_changes_nothing_even_in_a_browser_that_is_sign
             guarded, "/api/channels/lobby/awake", method="POST", data=body, headers=headers, cookies={COOKIE: cookie}
         )
         assert status in (403, 415) and json.loads(text)["error"].endswith("."), headers
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here; apt-get install chromium")
+async def test_another_sites_page_streams_a_reply_with_a_token_and_gets_nothing_without(guarded: Served) -> None:
+    """As clients that live in a browser do: it brings the token itself; a cookie of ours does not count."""
+    app = web.Application()
+    app.router.add_get("/", _a_client)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    fetched = """async ([url, headers]) => {
+        const body = JSON.stringify({model: "ada", stream: true, messages: [{role: "user", content: "Hello!"}]});
+        const asked = {method: "POST", headers: {...headers, "Content-Type": "application/json"}, body};
+        try {
+            return await (await fetch(`${url}/v1/chat/completions`, asked)).text();
+        } catch (error) { return `refused: ${error.name}`; }
+    }"""
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = await browser.new_page()
+        page.set_default_timeout(1000 * PATIENCE_SECONDS)
+        await page.goto(f"{guarded.url}/login")
+        await page.fill("#token", VISITOR)
+        await page.keyboard.press("Enter")
+        await page.wait_for_selector(".member")  # this browser has our cookie
+        await page.goto(f"http://127.0.0.1:{runner.addresses[0][1]}/")
+
+        said = await page.evaluate(fetched, [guarded.url, bearer(VISITOR)])
+        without = await page.evaluate(fetched, [guarded.url, {}])
+        wrong = await page.evaluate(fetched, [guarded.url, bearer("some-other-word-entirely")])
+        await browser.close()
+    await runner.cleanup()
+
+    assert said.startswith("data: {") and said.rstrip().endswith("data: [DONE]")
+    assert (without, wrong) == ("refused: TypeError", "refused: TypeError")
+
+
+async def _a_client(_request: web.Request) -> web.Response:
+    return web.Response(text="<!doctype html><title>A client</title>", content_type="text/html")
+
+
+async def test_where_there_is_no_token_no_other_sites_page_is_let_in(free: Served) -> None:
+    """Also when it makes one up: on one's own machine nobody else is asked for any."""
+    elsewhere = {"Origin": "https://elsewhere.example", **bearer("a-token-that-is-made-up"), **JSON}
+    preflight = {**elsewhere, "Access-Control-Request-Method": "POST"}
+    body = json.dumps({"model": "ada", "messages": [{"role": "user", "content": "Hello!"}]})
+
+    for wanted, path, method, headers in (
+        (403, "/v1/chat/completions", "OPTIONS", preflight),
+        (401, "/v1/chat/completions", "POST", elsewhere),
+        (401, "/v1/models", "GET", elsewhere),
+    ):
+        status, _, answered = await asked(free, path, method=method, data=body if method == "POST" else None, headers=headers)
+        assert (status, "Access-Control-Allow-Origin" in answered) == (wanted, False), path
+    await free.browser().still_answers()
 
 
 async def test_every_answer_carries_the_policy(guarded: Served) -> None:

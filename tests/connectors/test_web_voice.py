@@ -8,13 +8,10 @@ import json
 import shutil
 import stat
 import wave
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from bot.characters.card import parse_card
 from bot.characters.cast import Character, make_character
@@ -23,6 +20,7 @@ from bot.errors import SpeechError
 from bot.voice.espeak import EspeakSpeaker
 from bot.voice.speech import speakable
 from tests.connectors.web_house import Served, serve, web_settings
+from tests.loopback.speech_server import speech_server
 
 ESPEAK = shutil.which("espeak-ng")
 espeak = pytest.mark.skipif(ESPEAK is None, reason="espeak-ng is not here; apt-get install espeak-ng")
@@ -39,28 +37,6 @@ def seconds(audio: bytes) -> float:
     """Read by Python's own library, which believes the header."""
     with wave.open(io.BytesIO(audio)) as sound:
         return sound.getnframes() / sound.getframerate()
-
-
-@asynccontextmanager
-async def speech_server() -> AsyncIterator[tuple[str, list[dict[str, Any]]]]:
-    """Somebody else's server: what it is asked, and a sound that is none."""
-    asked: list[dict[str, Any]] = []
-
-    async def speech(request: web.Request) -> web.Response:
-        asked.append({**await request.json(), "key": request.headers["Authorization"]})
-        if asked[-1]["input"] == "Break!":
-            raise web.HTTPInternalServerError
-        return web.Response(body=b"ID3 sound", content_type="audio/mpeg")
-
-    app = web.Application()
-    app.router.add_post("/v1/audio/speech", speech)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1", asked
-    finally:
-        await runner.cleanup()
 
 
 async def heard(served: Served, path: str, **query: str) -> tuple[int, str, bytes]:
@@ -85,8 +61,8 @@ async def test_a_greeting_and_a_reply_are_heard_and_an_invented_text_is_not(tmp_
         assert (status, kind) == (200, "audio/wav") and seconds(greeting) > 0.3
         status, kind, reply = await heard(served, "/characters/ada/voice", message=final["id"])
         assert (status, kind) == (200, "audio/wav") and seconds(reply) > 0.3 and reply != greeting
-        assert (await heard(served, "/characters/bo/voice", message=final["id"]))[0] == 404
-        assert (await heard(served, "/characters/ada/voice", message="00000000"))[0] == 404
+        assert (await heard(served, "/characters/bo/voice", message=final["id"]))[0] == 400
+        assert (await heard(served, "/characters/ada/voice", message="00000000"))[0] == 400
         assert (await heard(served, "/characters/ada/voice", message=final["id"], channel="../lobby"))[0] == 404
         assert (await heard(served, "/characters/nobody/voice"))[0] == 404
         said = await heard(served, "/characters/ada/voice", name="Anna", text="Something else entirely")
@@ -107,7 +83,7 @@ async def test_a_speech_server_is_asked_in_openais_way(tmp_path: Path, monkeypat
     """And what it said once it is not asked again."""
     monkeypatch.setenv("TROUPE_SPEECH_KEY", "the-servers-key")
     async with (
-        speech_server() as (url, asked),
+        speech_server(b"ID3 sound", "audio/mpeg") as (url, asked),
         serve(web_settings(tmp_path, voice={"base_url": url, "model": "kokoro", "voice": "nova"})) as served,
     ):
         first = await heard(served, "/characters/ada/voice", name="Anna")

@@ -5,6 +5,7 @@ has against a request or an answer is collected in ``violations``.
 """
 
 import asyncio
+import base64
 import json
 import re
 import time
@@ -27,6 +28,7 @@ from tests.loopback.discord_world import (
     MANAGE_WEBHOOKS,
     PUBLIC_THREAD,
     SEND,
+    SEND_VOICE,
     TEXT,
     Refused,
     World,
@@ -34,6 +36,7 @@ from tests.loopback.discord_world import (
 
 JSON = {"Content-Type": "application/json"}  # compared with == by discord.py: a charset would make it text
 LONGEST = 2000
+VOICE_MESSAGE = 1 << 13  # a flag of messages
 
 
 @dataclass(frozen=True)
@@ -289,7 +292,25 @@ class Rest:
     async def _send(self, body: Any, files: Any, query: Any, channel: str) -> tuple[int, Any]:
         place = self._world.channel(channel)
         self._world.require(place, SEND, *([ATTACH] if files else []))
-        return 200, await self._post(channel, self._world.bot, body, files)
+        voice = self._voice(place, body, files) if (body.get("flags") or 0) & VOICE_MESSAGE else None
+        return 200, await self._post(channel, self._world.bot, body, files, voice=voice)
+
+    def _voice(self, place: dict[str, Any], body: dict[str, Any], files: dict[str, tuple[str, bytes]]) -> dict[str, Any]:
+        """The rules for voice messages: https://discord.com/developers/docs/resources/message#voice-messages."""
+        if "guild_id" in place and not self._world.bot_may(place, SEND_VOICE):
+            raise Refused(403, 50173, "Cannot send voice messages in this channel")
+        if body.get("content") or body.get("embeds") or body.get("components"):
+            raise Refused(400, 50159, "Voice messages do not support additional content")
+        attachments = body.get("attachments") or []
+        if len(files) != 1 or len(attachments) != 1:
+            raise Refused(400, 50160, "Voice messages must have a single audio attachment")
+        [about], [(_, data)] = attachments, files.values()
+        if not about.get("duration_secs") or not about.get("waveform"):
+            raise Refused(400, 50161, "Voice messages must have supporting metadata")
+        waveform = base64.b64decode(about["waveform"], validate=True)
+        if not 1 <= len(waveform) <= 256 or not (data[:4] == b"OggS" and b"OpusHead" in data[:64]):
+            raise Refused(400, 50160, "Voice messages must have a single audio attachment")
+        return {key: about[key] for key in ("duration_secs", "waveform")}
 
     async def _message(self, body: Any, files: Any, query: Any, channel: str, message: str) -> tuple[int, Any]:
         self._world.require(self._world.channel(channel), HISTORY)
@@ -317,7 +338,14 @@ class Rest:
         return 204, None
 
     async def _post(
-        self, channel_id: str, author: dict[str, Any], body: dict[str, Any], files: dict[str, Any], **more: Any
+        self,
+        channel_id: str,
+        author: dict[str, Any],
+        body: dict[str, Any],
+        files: dict[str, Any],
+        *,
+        voice: dict[str, Any] | None = None,
+        **more: Any,
     ) -> dict[str, Any]:
         content = body.get("content") or ""
         _check_content(content, body, files)
@@ -330,6 +358,9 @@ class Rest:
             attachments=[self._file(channel_id, name, data) for name, data in files.values()],
             **more,
         )
+        if voice is not None:
+            message["flags"] |= VOICE_MESSAGE
+            message["attachments"][0] |= {**voice, "content_type": "audio/ogg"}
         message["embeds"] = [_embed(e) for e in body.get("embeds") or []]
         message["components"] = _components(body.get("components") or [])
         message["allowed_mentions_asked"] = body.get("allowed_mentions")

@@ -9,7 +9,7 @@ from tests.loopback.telegram_world import PRIVATE, Bot, Chat, World, entities, u
 LONGEST, LONGEST_CAPTION, CALLBACK_BYTES = 4096, 1024, 64
 INTEGERS = frozenset(
     "chat_id message_id message_thread_id offset limit timeout user_id draft_id max_connections cache_time icon_color "
-    "drop_pending_updates show_alert disable_notification allow_sending_without_reply".split()
+    "drop_pending_updates show_alert disable_notification allow_sending_without_reply duration".split()
 )
 _ENTITY_TYPES = frozenset(
     "mention hashtag cashtag bot_command url email phone_number bold italic underline strikethrough spoiler blockquote "
@@ -93,6 +93,26 @@ class Methods:
         given_file = given["document"]
         name = given_file.name if isinstance(given_file, Upload) else "file"
         return self._send(bot, chat, given, {"document": {**self._file(given_file, "documents"), "file_name": name}, **_caption(given)})
+
+    def do_sendvoice(self, bot: Bot, given: dict[str, Any]) -> dict[str, Any]:
+        """Shown as a voice message if it is Ogg/Opus, MP3 or M4A: https://core.telegram.org/bots/api#sendvoice."""
+        chat = self._writable(bot, given)
+        if chat.kind == PRIVATE and chat.id in self._world.refuse_voice:
+            raise Refused(400, "Bad Request: VOICE_MESSAGES_FORBIDDEN")
+        upload = given["voice"]
+        if isinstance(upload, Upload) and not (upload.data[:4] == b"OggS" and b"OpusHead" in upload.data[:64]):
+            raise Refused(400, "Bad Request: wrong type of the voice file")
+        shape = {**self._file(upload, "voice"), "duration": given.get("duration", 0), "mime_type": "audio/ogg"}
+        return self._send(bot, chat, given, {"voice": shape, **_caption(given)})
+
+    def do_sendaudio(self, bot: Bot, given: dict[str, Any]) -> dict[str, Any]:
+        """MP3 or M4A: https://core.telegram.org/bots/api#sendaudio."""
+        chat = self._writable(bot, given)
+        upload = given["audio"]
+        if isinstance(upload, Upload) and not upload.name.endswith((".mp3", ".m4a")):
+            raise Refused(400, "Bad Request: wrong type of the audio file")
+        shape = {**self._file(upload, "music"), "duration": given.get("duration", 0), "file_name": upload.name}
+        return self._send(bot, chat, given, {"audio": shape, **_caption(given)})
 
     def do_sendmessagedraft(self, bot: Bot, given: dict[str, Any]) -> bool:
         chat = self._writable(bot, given)

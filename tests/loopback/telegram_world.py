@@ -75,6 +75,7 @@ class World:
         self.people: dict[int, dict[str, Any]] = {}
         self.chats: dict[tuple[int, int], Chat] = {}  # (chat, bot for a private chat or 0)
         self.files: dict[str, tuple[str, bytes]] = {}  # file id -> path, content
+        self.refuse_voice: set[int] = set()  # people whose privacy settings take no voice messages
         self.now = time.time
 
     # ------------------------------------------------------------------ making

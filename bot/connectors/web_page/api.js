@@ -16,6 +16,9 @@ export function freshId() {
 const person = keep.get("person") || freshId();
 keep.set("person", person);
 
+// What the server says, in this language where it is one of its standing sentences.
+export const sentenceOf = (answer) => (answer?.error ? t(answer.error) : t("That did not work just now. Please try again."));
+
 export class Refusal extends Error {
   // status 0: the server could not be reached, so nobody knows whether it was done.
   constructor(sentence, status) {
@@ -38,7 +41,7 @@ export async function ask(address, options = {}) {
   let answer = null;
   try { answer = await response.json(); } catch { /* a proxy's page, or a connection that ended */ }
   if (!response.ok || answer === null) {
-    throw new Refusal(answer?.error || t("That did not work just now. Please try again."), response.ok ? 0 : response.status);
+    throw new Refusal(sentenceOf(answer), response.ok ? 0 : response.status);
   }
   return answer;
 }

@@ -1,7 +1,8 @@
-// The control room: asks every other second, and shows what it is told. Nothing is changed from here.
+// The control room: asks every other second, and shows what it is told.
 
 import "./control-words.js";
 import { ask } from "./api.js";
+import { lookThrough } from "./control-curate.js";
 import { curve } from "./control-curve.js";
 import { $, el } from "./dom.js";
 import { frame } from "./frame.js";
@@ -50,7 +51,7 @@ function show(told) {
   ]);
   fill("stored", stored(told), t("Nothing is stored yet."), [t("What"), t("Number")], (row) => row);
   fill("curation", told.curation, t("Nothing was collected to learn from."), [t("Run"), t("Rows"), t("Approved"), t("Dropped"), t("Waiting for a look")], (c) => [
-    c.run, number(c.rows), number(c.approved), number(c.dropped), c.waiting ? el("strong", {}, number(c.waiting)) : "0",
+    c.run, number(c.rows), number(c.approved), number(c.dropped), c.waiting ? el("button", { type: "button", class: "press calm small", onclick: () => lookThrough(c.run) }, t("Look through {count}", { count: number(c.waiting) })) : "0",
   ]);
   fill("jobs", Object.entries(told.jobs), t("No job has run yet."), [t("Job"), t("Last"), t("Next"), t("Did")], ([name, ran]) => [
     name, when(ran.last), ran.next ? when(ran.next) : "–", ran.error ? el("span", { class: "alarm" }, ran.error) : ran.did || "–",
@@ -126,7 +127,12 @@ function drawing(run, stage) {
 
 // ------------------------------------------------------------------ tables
 
+// Drawn again only when it changed: a button must not vanish under somebody's finger.
+const filled = new Map();
 function fill(id, rows, nothing, heads, cells) {
+  const mark = JSON.stringify(rows);
+  if (filled.get(id) === mark) return;
+  filled.set(id, mark);
   if (!rows.length) {
     $(id).replaceChildren(el("p", { class: "made-up" }, nothing));
     return;

@@ -1,15 +1,14 @@
 // Files in and out of the page.
 
-import { Refusal, reach } from "./api.js";
+import { Refusal, reach, sentenceOf } from "./api.js";
 import { el } from "./dom.js";
-import { t } from "./words.js";
 
 // A plain link would not say who asks.
 export async function saveAs(address, name) {
   const response = await reach(address);
   if (!response.ok) {
     const answer = await response.json().catch(() => null);
-    throw new Refusal(answer?.error || t("That did not work just now. Please try again."), response.status);
+    throw new Refusal(sentenceOf(answer), response.status);
   }
   offer(await response.blob(), name);
 }

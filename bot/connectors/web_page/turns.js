@@ -288,6 +288,6 @@ export class Scroll {
   #moved(grew = false) {
     const left = this.log.scrollHeight - this.log.scrollTop - this.log.clientHeight;
     if (!grew) this.atEnd = left < 60;
-    this.button.hidden = this.atEnd || left < 60;
+    this.button.hidden = this.atEnd || left < 60 || !this.log.querySelector(".turn"); // greetings are nobody's newest words
   }
 }

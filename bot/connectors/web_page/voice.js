@@ -1,7 +1,6 @@
 // Characters heard aloud, where somebody speaks here. Absent, there is no button.
 
-import { Refusal, ask, reach } from "./api.js";
-import { t } from "./words.js";
+import { Refusal, ask, reach, sentenceOf } from "./api.js";
 
 let context = null, playing = null;
 
@@ -24,7 +23,7 @@ export async function hear(slug, asked) {
   const response = await reach(`/characters/${encodeURIComponent(slug)}/voice?${new URLSearchParams(asked)}`);
   if (!response.ok) {
     const answer = await response.json().catch(() => null);
-    throw new Refusal(answer?.error || t("That did not work just now. Please try again."), response.status);
+    throw new Refusal(sentenceOf(answer), response.status);
   }
   const sound = context.createBufferSource();
   sound.buffer = await context.decodeAudioData(await response.arrayBuffer());
