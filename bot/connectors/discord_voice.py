@@ -41,7 +41,7 @@ async def send_aloud(asked: Asked, message_id: str | None) -> None:
     with refusals(str(asked.caller.channel)):
         if message.recording is not None and _may_speak(place):
             try:
-                await _send_voice(place, message, message.recording, answered)
+                await _send_voice(asked.interaction.client, place, message, message.recording, answered)
                 return
             except discord.HTTPException as error:
                 if not isinstance(error, discord.Forbidden) and error.code != NO_VOICE_HERE:
@@ -54,12 +54,14 @@ def _may_speak(place: Place) -> bool:
     return place.guild is None or place.permissions_for(place.guild.me).send_voice_messages
 
 
-async def _send_voice(place: Place, message: VoiceMessage, recording: Recording, answered: discord.MessageReference) -> None:
+async def _send_voice(
+    client: discord.Client, place: Place, message: VoiceMessage, recording: Recording, answered: discord.MessageReference
+) -> None:
     flags = discord.MessageFlags(voice=True)
     reference = answered.to_message_reference_dict()
     file = _VoiceFile(recording, message.recording_name)
     with handle_message_parameters(file=file, flags=flags, message_reference=reference, allowed_mentions=NOBODY) as params:
-        await place._state.http.send_message(place.id, params=params)
+        await client.http.send_message(place.id, params=params)
 
 
 async def _send_file(place: Place, message: VoiceMessage, answered: discord.MessageReference) -> None:
