@@ -258,6 +258,8 @@ export const CHINESE = {
   "Which voice": "音色",
   "Pitch": "音高",
   "Words a minute": "每分钟词数",
+  "Whose voice": "谁来发声",
+  "whoever speaks here": "这里能发声的",
   "Every save makes a revision, and each can be brought back.": "每次保存都会留下一个修订，都可以恢复。",
   "Revision {number}": "修订 {number}",
   "Compare": "比较",
