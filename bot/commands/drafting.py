@@ -18,6 +18,7 @@ from bot.characters.lines import Exemplar, lines_from_records
 from bot.characters.names import slugify, tidy_name
 from bot.characters.portrait import portrait_for
 from bot.characters.prompt import PromptRenderer, Spoken
+from bot.commands import voice
 from bot.commands.card_size import Size, size_warnings, sizes
 from bot.commands.desk import Caller, Desk, within_limits
 from bot.commands.lore import book_of
@@ -26,6 +27,7 @@ from bot.errors import CardError, CommandRefused
 from bot.memory.store import Revision
 from bot.messages import ChannelKey, Piece
 from bot.sessions.unstored import Brought, answer_unstored
+from bot.voice.speech import Speech
 
 TRIAL_TURNS = 40
 OPENING = "(Please begin.)"
@@ -212,6 +214,14 @@ async def drawn(desk: Desk, caller: Caller, draft: Draft) -> bytes:
     may_register(caller)
     card = _made(desk, draft, None).card
     return await asyncio.to_thread(portrait_for, card)
+
+
+async def heard(desk: Desk, caller: Caller, draft: Draft, slug: str = "") -> Speech:
+    """The draft's greeting in the draft's voice. Raises ``CommandRefused``."""
+    before = to_change(desk, caller, slug) if slug else None
+    if before is None:
+        may_register(caller)
+    return await voice.speech(desk, voice.greeting_of(_made(desk, draft, before), caller))
 
 
 async def try_out(

@@ -57,7 +57,11 @@ def speaks(desk: Desk) -> bool:
 async def greeting(desk: Desk, caller: Caller, name: str) -> Line:
     """What a character says first. Raises ``CommandRefused``, ``CharacterNotFound``."""
     await heard_only(desk, caller)
-    character = await _allowed(desk, caller, desk.company.find(caller.channel, name))
+    return greeting_of(await _allowed(desk, caller, desk.company.find(caller.channel, name)), caller)
+
+
+def greeting_of(character: Character, caller: Caller) -> Line:
+    """Of one that is at hand, a draft perhaps. Raises ``CommandRefused``: it has none."""
     return _line(character, character.greeting(caller.person.name), "")
 
 

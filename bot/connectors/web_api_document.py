@@ -89,6 +89,7 @@ DESCRIBED: Final[tuple[Described, ...]] = (
     Described("GET", f"{WORKSHOP}/{{slug}}", "A character's draft and its revisions", _ANY_OBJECT),
     Described("POST", f"{WORKSHOP}/measure", "Tokens of a draft against the budgets", _ANY_OBJECT, workshop.MeasureBody),
     Described("POST", f"{WORKSHOP}/portrait", "A portrait drawn from a draft's words", "image/png", workshop.MeasureBody),
+    Described("POST", f"{WORKSHOP}/hear", "A draft's greeting in its voice", "audio/wav", workshop.MeasureBody),
     Described("POST", f"{WORKSHOP}/try", "Talk to a draft", "application/x-ndjson", workshop.TrialBody),
     Described("POST", f"{WORKSHOP}/save", "Keep a draft", answers.SavedAnswer, workshop.SaveBody, statuses=(200, 201)),
     Described(

@@ -63,6 +63,7 @@ class WebWorkshop:
             web.get("/workshop", page),
             web.post(f"{here}/measure", self._measure),
             web.post(f"{here}/portrait", self._draw),
+            web.post(f"{here}/hear", self._hear),
             web.post(f"{here}/try", self._try),
             web.post(f"{here}/save", self._save),
             web.post(f"{here}/import", self._import),
@@ -88,6 +89,11 @@ class WebWorkshop:
         body = read(await request.read(), MeasureBody)
         picture = await drafting.drawn(self._desk, self._callers.of(request), body.draft.draft())
         return web.Response(body=picture, content_type="image/png", headers={"Cache-Control": "no-store"})
+
+    async def _hear(self, request: web.Request) -> web.StreamResponse:
+        body = read(await request.read(), MeasureBody)
+        speech = await drafting.heard(self._desk, self._callers.of(request), body.draft.draft(), body.character)
+        return web.Response(body=speech.audio, content_type=speech.media_type, headers={"Cache-Control": "no-store"})
 
     async def _try(self, request: web.Request) -> web.StreamResponse:
         body = read(await request.read(), TrialBody)

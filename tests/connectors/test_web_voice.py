@@ -69,6 +69,21 @@ async def test_a_greeting_and_a_reply_are_heard_and_an_invented_text_is_not(tmp_
         assert said[2] == greeting
 
 
+async def test_a_draft_is_heard_in_its_own_voice_before_it_is_saved(tmp_path: Path) -> None:
+    """On the page, by its button; a draft without a greeting is told so."""
+    async with (
+        speech_server() as (url, asked),
+        serve(web_settings(tmp_path, voice={"base_url": url, "model": "kokoro", "voice": "nova"})) as served,
+    ):
+        draft = {"name": "Runa", "description": "Runa counts.", "greeting": "High water at six.", "voice": {"name": "onyx", "speed": 240}}
+        async with served.session.post(f"{served.url}/api/workshop/hear", json={"draft": draft}) as response:
+            assert (response.status, response.content_type) == (200, "audio/wav") and seconds(await response.read()) == 1.0
+        async with served.session.post(f"{served.url}/api/workshop/hear", json={"draft": {**draft, "greeting": ""}}) as response:
+            assert response.status == 400 and "no words" in (await response.json())["error"]
+
+    assert [(one["input"], one["voice"], one["speed"]) for one in asked] == [("High water at six.", "onyx", 1.5)]
+
+
 async def test_where_nobody_speaks_that_is_said_and_everything_else_goes_on(tmp_path: Path) -> None:
     async with serve(web_settings(tmp_path, voice={"espeak": "no-such-command"})) as served:
         told = json.loads((await heard(served, "/api/voice"))[2])

@@ -11,8 +11,11 @@ export async function lookForVoice() {
   return available;
 }
 
-// The greeting of a character, or with {channel, message} a reply of it. A second call stops what is heard.
-export async function hear(slug, asked) {
+// The greeting of a character, or with {channel, message} a reply of it.
+export const hear = (slug, asked) => play(() => reach(`/characters/${encodeURIComponent(slug)}/voice?${new URLSearchParams(asked)}`));
+
+// A second call stops what is heard.
+export async function play(asking) {
   if (playing) {
     playing.stop();
     playing = null;
@@ -20,7 +23,7 @@ export async function hear(slug, asked) {
   }
   context ??= new AudioContext();
   await context.resume();
-  const response = await reach(`/characters/${encodeURIComponent(slug)}/voice?${new URLSearchParams(asked)}`);
+  const response = await asking();
   if (!response.ok) {
     const answer = await response.json().catch(() => null);
     throw new Refusal(sentenceOf(answer), response.status);

@@ -7,6 +7,7 @@ import { $, el } from "./dom.js";
 import { saveAs } from "./files.js";
 import { attempt, frame, toast } from "./frame.js";
 import { Trial } from "./trial.js";
+import { lookForVoice, play } from "./voice.js";
 import { locale, number, t } from "./words.js";
 
 const slug = new URLSearchParams(location.search).get("character") || "";
@@ -304,7 +305,10 @@ $("delete").addEventListener("click", () => {
 
 const trial = new Trial({ draft, slug, name: () => keep.get("name") || "" });
 
+$("hear").addEventListener("click", () => attempt(() => play(() => reach("/api/workshop/hear", json({ draft: draft(), character: slug })))));
+
 frame();
+lookForVoice();
 choose(tabs[0]);
 await attempt(async () => {
   const kept = keep.read(keptKey, null);
