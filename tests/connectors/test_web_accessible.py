@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Browser, Page
 
+from tests.connectors.test_web_control import collect
 from tests.connectors.test_web_page import CHROMIUM, DESK, PHONE, chromium, everybody_is_silent, say, visit  # noqa: F401
 from tests.connectors.web_house import Served, serve, web_settings
 
@@ -62,6 +63,10 @@ async def test_nothing_serious_is_found_on_any_page(chromium: Browser, served: S
         await page.goto(f"{served.url}/characters/ada")
         await page.wait_for_selector("#character:not([hidden])")
         found["character"] = await findings(page)
+        collect(served.house.desk.data)
+        await page.goto(f"{served.url}/control")
+        await page.get_by_role("button", name="Look through 3").click()
+        found["curation"] = await findings(page)
         for name in ("rating", "control", "login"):
             await page.goto(f"{served.url}/{name}", wait_until="domcontentloaded")
             await page.wait_for_selector("h1, h2")

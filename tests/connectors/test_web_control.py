@@ -347,6 +347,6 @@ async def test_an_operator_watches_a_curve_move(served: Served, language: str) -
             folder_for = Path(SCREENSHOTS)
             await page.screenshot(path=folder_for / f"control-{language}-phone.png", full_page=True)
             await page.set_viewport_size(DESK)
-            await page.screenshot(path=folder_for / f"control-{language}-desk.png", full_page=True)
+            await page.screenshot(path=folder_for / f"control-{language}-desk.png")
         await browser.close()
     assert wrong == []
