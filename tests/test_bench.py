@@ -73,12 +73,13 @@ async def test_contestants_take_turns_at_the_same_work(config, tmp_path):
     assert read[url, "cold", 1] == 3 * 260
     assert all(row["prompt_tokens"] >= 3 * 260 and row["wall_seconds"] > 0 for row in rows)
     assert set(figures["ratios"]) == {"serial", url}
-    assert len(figures["turn_ratios"]) == 2 * 2 * 2  # the others, kinds of prefixes, turns
+    assert len(figures["turn_ratios"]) == 2 * 2 * 2 + 2  # the others, kinds of prefixes, turns; and the first against what knows nobody
     assert all(ratio["tokens_per_second"] > 0 and ratio["first_token"] > 0 for ratio in figures["turn_ratios"])
     assert figures["model"]["build"] == "unmanaged:tiny"
     assert figures["machine"]["threads"] == 1
     assert 0 < figures["outside_decode_and_sampling"] < 1
     assert "troupe against serial" in told
+    assert "against serial that has yet to read them" in told
     picture = ElementTree.parse(tmp_path / "figures.svg")
     titles = [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text") if text.get("font-weight")]
     for figure in ("tokens per second", "first token, median", "first token, p95", "between two tokens", "read", "reused", "memory"):

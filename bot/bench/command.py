@@ -153,6 +153,12 @@ def _tell(rows: Sequence[Row], console: Console, about: Mapping[str, Any]) -> No
     for engine, found in about["ratios"].items():
         told = ", ".join(f"{ratio:.2f} times with {prefixes} prefixes" for prefixes, ratio in found.items())
         console.print(f"Tokens per second of a whole round, troupe against {engine}, median of the rounds: {told}.")
+    for found in about["turn_ratios"]:
+        if found["ours"] != found["prefixes"]:
+            console.print(
+                f"First turn with known characters, against {found['engine']} that has yet to read them:"
+                f" {found['tokens_per_second']:.2f} times the tokens per second, {found['first_token']:.2f} of the wait for the first."
+            )
     console.print(
         f"{about['model']['build']}, {about['model']['live_replies']} replies at once: {about['outside_decode_and_sampling']:.1%} of a step"
         f" outside llama_decode and sampling; the event loop was late by {about['event_loop_lag_p99_seconds'] * 1000:.1f} ms (p99)."

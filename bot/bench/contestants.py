@@ -133,7 +133,12 @@ class Server:
 
     def __init__(self, url: str) -> None:
         self.name = url
-        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None, sock_read=600), read_bufsize=_LINE_BYTES)
+        self._session = aiohttp.ClientSession(
+            # A connection for each question: while others are asked, a server may hang up, and that is no fault of its.
+            connector=aiohttp.TCPConnector(limit=0, force_close=True),
+            timeout=aiohttp.ClientTimeout(total=None, sock_read=600),
+            read_bufsize=_LINE_BYTES,
+        )
 
     async def ask(self, prompt: Prompt, channel: ChannelKey, reply_tokens: int) -> Answer:
         question = {

@@ -65,7 +65,7 @@ def table(rows: Sequence[Row]) -> Table:
             median(lambda row: row.evaluated_tokens, ".0f"),
             median(lambda row: row.reused_tokens, ".0f"),
             median(lambda row: row.peak_memory_bytes and row.peak_memory_bytes / 1e6, ".0f"),
-            *(format(ratio, ".2f") for ratio in _against(rows, group)),
+            *(format(ratio, ".2f") for ratio in _against(rows, group, prefixes)),
         )
     return shown
 
@@ -89,21 +89,27 @@ def _whole(rows: Sequence[Row], engine: str, prefixes: str, number: int) -> floa
 
 
 def turn_ratios(rows: Sequence[Row]) -> list[dict[str, object]]:
-    """The same for each turn by itself, and how long the first token took in comparison."""
+    """The same for each turn by itself, and how long the first token took in comparison.
+
+    ``ours`` says how well troupe knew the characters. After a restart it knows them, and whoever keeps nothing on a disk does not:
+    so the first turn of that kind is compared, too.
+    """
     told: list[dict[str, object]] = []
     for engine, prefixes, turn in _groups(rows):
-        found = _against(rows, [row for row in rows if (row.engine, row.prefixes, row.turn) == (engine, prefixes, turn)])
-        if found:
-            told.append({"engine": engine, "prefixes": prefixes, "turn": turn, "tokens_per_second": found[0], "first_token": found[1]})
+        group = [row for row in rows if (row.engine, row.prefixes, row.turn) == (engine, prefixes, turn)]
+        for ours in [prefixes, *(["warm"] if (prefixes, turn) == ("cold", 1) else [])]:
+            if found := _against(rows, group, ours):
+                names = {"engine": engine, "prefixes": prefixes, "ours": ours, "turn": turn}
+                told.append({**names, "tokens_per_second": found[0], "first_token": found[1]})
     return told
 
 
-def _against(rows: Sequence[Row], group: Sequence[Row]) -> tuple[float, float] | tuple[()]:
-    """Troupe's tokens/s and wait for the first token by those of ``group``; nothing for its own rows."""
-    ours = {(row.prefixes, row.turn, row.round): row for row in rows if row.engine == "troupe"}
+def _against(rows: Sequence[Row], group: Sequence[Row], prefixes: str) -> tuple[float, float] | tuple[()]:
+    """Troupe's tokens/s and wait for the first token, with such prefixes, by those of ``group``; nothing for its own rows."""
+    ours = {(row.turn, row.round): row for row in rows if (row.engine, row.prefixes) == ("troupe", prefixes)}
     if group[0].engine == "troupe" or not ours:
         return ()
-    pairs = [(ours[row.prefixes, row.turn, row.round], row) for row in group]
+    pairs = [(ours[row.turn, row.round], row) for row in group]
     return (
         statistics.median(our.tokens_per_second / row.tokens_per_second for our, row in pairs),
         statistics.median(our.first_token_median_seconds / row.first_token_median_seconds for our, row in pairs),
