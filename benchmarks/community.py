@@ -1,12 +1,17 @@
 """A simulated community: talk -> rate -> collect -> retrain -> gate -> swap -> talk, on a real house, a real model, a real trainer.
 
-    python benchmarks/community.py                                   # 50 people, 6 characters, 2,000 turns, 120,000 tokens of training
-    python benchmarks/community.py --turns 60 --people 8 --budget 20000 --after 40
+    python benchmarks/community.py     # 50 people, 6 characters, 2,000 turns; training reads 120,000 tokens, and 40,000 for the bad build
+    python benchmarks/community.py --turns 60 --people 8 --budget 20000 --bad-budget 8000 --after 40
 
 The people follow fixed rules and say lines that were written here; half of them agree to training. What they like is known: short
 answers (``SHORT_WORDS`` words at most). They give thumbs, ask for another take of what is too long and go on with the shortest, and
 one moderator, who agreed, cuts some replies down. So whether the loop learns can be measured: the share of first replies that are
-short, before and after. Training reads ``--budget`` tokens at the most: about 20 minutes on two cores at 100 tokens/s.
+short, before and after. Two more builds are brought to the door: one that learnt from shuffled labels, which the gate has to refuse, and
+a file that was cut off, which the bot has to refuse while the other goes on.
+
+Training reads ``--budget`` and ``--bad-budget`` tokens at the most: under half an hour on two cores at 100 tokens/s. Killed at any
+moment, the same command goes on: talking with the part that was begun (its hundred turns are said again), training where it was.
+``--anew`` begins from nothing.
 """
 
 from __future__ import annotations
@@ -21,7 +26,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,23 +37,28 @@ from bot.commands.desk import Caller
 from bot.config import Config, Paths
 from bot.engine import models
 from bot.engine.swap import SwappingEngine
-from bot.errors import BotError, CommandRefused
+from bot.errors import BotError, CommandRefused, ModelNotLoadable
 from bot.house import House, open_house
 from bot.memory.collected import COLLECTED, RUNS, digest
 from bot.messages import ChannelKey, Face, Incoming, Limits, Person, Reply
-from trainer.collect import CollectSettings
+from trainer.collect import CollectSettings, Kind, Row, read_rows, write_rows
 from trainer.errors import GateFailed
 from trainer.evaluate_intervals import Interval, mean
 from trainer.export import ExportSettings
+from trainer.manifest import read_json
 from trainer.publish import place
-from trainer.retrain import Places, RetrainSettings, retrain
+from trainer.retrain import BEGAN_FROM, Places, RetrainSettings, retrain
 from trainer.retrain_gate import GATE, GateSettings
+from trainer.retrain_lessons import LessonSettings, divided
 
 HERE = Path(__file__).resolve().parent.parent
 CAST = ("mara-quill", "odo-brandt", "ludo-marchbanks", "ines-calloway", "tamsin-rook", "grizel-mottram")
 CHANNELS = 8
 SHORT_WORDS = 14
 SAME = "same-again"  # the old model under another name: what is swapped in where the new one did not pass
+FIRST, TORN = "first", "cut-off"
+PART = 100  # turns that are said between two looks at the journal
+JOURNAL = "talked.jsonl"
 OPENINGS = ("{who}, what do you make of {what}?", "Tell me about {what}, {who}.", "{who}! Have you met {what}?", "So, {who}: {what}. Well?")
 THINGS = (
     *("the fog this morning", "a door that sticks", "wet socks", "the last bus", "blue cheese", "my neighbour's trumpet", "a lost glove"),
@@ -72,12 +82,14 @@ class Plan:
     turns: int = 2000
     after: int = 240
     budget: int = 120_000
+    bad_budget: int = 40_000
     seed: int = 7
     types: tuple[str, ...] = ("Q8_0", "Q6_K")
     probes: int = 40
     watch: int = 4  # held-out exchanges of each character that training watches; the gate measures on the others
     reply_tokens: int = 60
     short_words: int = SHORT_WORDS
+    patience: float = 0.6  # share of replies that are too long and let be
     cast: tuple[str, ...] = CAST
     threads: int | None = None
 
@@ -90,6 +102,7 @@ class Outcome:
     rated: int = 0
     taken_again: int = 0
     edited: int = 0
+    talk_minutes: float = 0.0
     short_before: str = ""
     short_after: str = ""
     gain: str = ""
@@ -98,6 +111,10 @@ class Outcome:
     gate: list[dict[str, Any]] = field(default_factory=list)
     collected: dict[str, int] = field(default_factory=dict)
     retrain_minutes: float = 0.0
+    bad_build_refused: bool = False
+    bad_build_reasons: str = ""
+    cut_off_refused: str = ""
+    answered_after_cut_off: str = ""
     rows_without_consent: int = 0
     words_without_consent: int = 0
     swap_seconds: float = 0.0
@@ -108,6 +125,9 @@ class Outcome:
     longest_pause_without_swap: float = 0.0
     forget_seconds: float = 0.0
     found_after_forgetting: int = 0
+
+
+Said = tuple[Person, str, str, random.Random]  # who, to which character, what; and the dice of whoever judges the reply
 
 
 class Screen:
@@ -151,6 +171,7 @@ class Community:
         self.agreed = set(self.draw.sample(self.people, plan.people // 2))
         self.moderator = Person("web:moderator", "Warden")
         self.screens = {ChannelKey("web", f"room{n}"): Screen() for n in range(CHANNELS)}
+        self.script = [self._line() for _ in range(plan.turns)]
         self.sent = 0
         self.answers: list[Reply] = []
 
@@ -166,15 +187,17 @@ class Community:
     def caller(self, person: Person, channel: ChannelKey, *, moderator: bool = False) -> Caller:
         return Caller(person, channel, self.screens[channel], moderator=moderator)
 
-    async def talk(self, turns: int, *, judge: bool) -> list[Reply]:
+    async def talk(self, script: Sequence[Said], *, judge: bool) -> list[Reply]:
         """Eight channels at once, each one message at a time. Returns the first replies."""
-        script = [self._line() for _ in range(turns)]
         queues = [script[n::CHANNELS] for n in range(CHANNELS)]
         async with asyncio.TaskGroup() as group:
             rooms = [group.create_task(self._room(channel, lines, judge)) for channel, lines in zip(self.screens, queues, strict=True)]
         return [reply for room in rooms for reply in room.result()]
 
-    def _line(self) -> tuple[Person, str, str, random.Random]:
+    def more(self, turns: int) -> list[Said]:
+        return [self._line() for _ in range(turns)]
+
+    def _line(self) -> Said:
         person, slug = self.draw.choice(self.people), self.draw.choice(self.plan.cast)
         name = slug.split("-")[0].title()
         text = self.draw.choice(OPENINGS).format(who=name, what=self.draw.choice(THINGS)) + self.draw.choice(TAILS)
@@ -182,7 +205,7 @@ class Community:
             text += f" We call it the {self.canary(person)}."
         return person, slug, text, random.Random(self.draw.random())
 
-    async def _room(self, channel: ChannelKey, lines: Sequence[tuple[Person, str, str, random.Random]], judge: bool) -> list[Reply]:
+    async def _room(self, channel: ChannelKey, lines: Sequence[Said], judge: bool) -> list[Reply]:
         first: list[Reply] = []
         for person, slug, text, draw in lines:
             screen = self.screens[channel]
@@ -206,7 +229,7 @@ class Community:
             if draw.random() < 0.5:
                 await chat.rate(desk, caller, "up" if short else "down", reply.message_id)
                 self.outcome.rated += 1
-            if short or draw.random() < 0.4:
+            if short or draw.random() < self.plan.patience:
                 return
             if draw.random() < 0.15:
                 sentence = re.split(r"(?<=[.!?…])\s", reply.text)[0]
@@ -252,38 +275,75 @@ async def run_community(
     _prepare(gguf, model)
     config = Config(
         paths=Paths(characters=characters, models=gguf, data=work / "data"),
+        # People come and go: six turns back is what a conversation here has, and what is not read again is said sooner.
         sessions={"settle_seconds": 0, "cascade": 0, "reply_tokens": plan.reply_tokens, "channel_messages_per_minute": 0,
-                  "person_messages_per_minute": 0, "recap_turns": 0},
+                  "person_messages_per_minute": 0, "recap_turns": 0, "history_turns": 6},
         engine={"threads": plan.threads or "auto", "watch_seconds": 0},
     )  # fmt: skip
-    tell(f"seed {plan.seed}: {plan.people} people, {len(plan.cast)} characters, {plan.turns} turns, {plan.budget:,} tokens of training")
+    training = f"{plan.budget:,} and {plan.bad_budget:,} tokens of training"
+    tell(f"seed {plan.seed}: {plan.people} people, {len(plan.cast)} characters, {plan.turns} turns, {training}")
     async with open_house(config) as house:
         community = Community(house, plan, outcome)
-        await community.consent()
-        tell(f"talk: {outcome.agreed} of {plan.people} agreed to training, and one moderator")
-        before = await community.talk(plan.turns, judge=True)
-        outcome.turns = community.sent
-        outcome.longest_pause_without_swap = round(_longest(community), 2)
-        tell(f"rate: {outcome.rated} thumbs, {outcome.taken_again} asked again, {outcome.edited} edited")
+        before = await _talk(community, work, outcome, tell)
         await _retrain(work, config, plan, outcome, gate, converter, tell)
+        await _retrain_badly(work, config, plan, outcome, gate, converter, tell)
         _search(work, community, outcome)
         await _swap(house, community, gguf, outcome, tell)
-        after = await community.talk(plan.after, judge=False)
-        _compare(before, after, plan, outcome)
+        after = await community.talk(community.more(plan.after), judge=False)
+        _compare(before, [_words(reply.text) for reply in after], plan, outcome)
         tell(f"short answers: {outcome.short_before} before, {outcome.short_after} after; gain {outcome.gain}")
+        await _refuse_cut_off(house, community, gguf, outcome, tell)
         await _forget(house, community, work, outcome, tell)
     return outcome
 
 
+def _journal(work: Path) -> list[dict[str, Any]]:
+    journal = work / JOURNAL
+    return [json.loads(line) for line in journal.read_text(encoding="utf-8").splitlines()] if journal.is_file() else []
+
+
+def _note(work: Path, part: dict[str, Any]) -> None:
+    with (work / JOURNAL).open("a", encoding="utf-8") as file:
+        file.write(json.dumps(part) + "\n")
+
+
+async def _talk(community: Community, work: Path, outcome: Outcome, tell: Callable[[str], None]) -> list[int]:
+    """All turns, part by part; what was said before a kill is not said again. Returns how many words each first reply had."""
+    parts = _journal(work)
+    if not parts:
+        await community.consent()
+    outcome.agreed = len(community.agreed)
+    said = f"; {len(parts) * PART} turns were said before" if parts else ""
+    tell(f"talk: {outcome.agreed} of {len(community.people)} agreed to training, and one moderator{said}")
+    for start in range(len(parts) * PART, len(community.script), PART):
+        told = asdict(outcome)
+        began = time.monotonic()
+        first = await community.talk(community.script[start : start + PART], judge=True)
+        done = {name: getattr(outcome, name) - told[name] for name in ("rated", "taken_again", "edited")}
+        part = {"words": [_words(reply.text) for reply in first], "seconds": time.monotonic() - began, **done}
+        _note(work, part)
+        parts.append(part)
+        for name in done:
+            setattr(outcome, name, told[name])  # counted below, from all parts
+        tell(f"talk {len(parts) * PART} of {len(community.script)}: {part['seconds']:.0f} s")
+    outcome.turns = sum(len(part["words"]) for part in parts)
+    outcome.rated, outcome.taken_again, outcome.edited = (sum(p[name] for p in parts) for name in ("rated", "taken_again", "edited"))
+    outcome.talk_minutes = round(sum(part["seconds"] for part in parts) / 60, 1)
+    tell(f"rate: {outcome.rated} thumbs, {outcome.taken_again} asked again, {outcome.edited} edited")
+    return [words for part in parts for words in part["words"]]
+
+
 def _prepare(gguf: Path, model: Path | None) -> None:
+    """The first model is what the house opens with, after a kill too: what was retrained is swapped in later, while people talk."""
+    first = FIRST if model else models.STARTER
     if model is None:
         gguf.mkdir(parents=True, exist_ok=True)
-        for file in (HERE / "gguf").glob("starter*"):
+        for file in (HERE / "gguf").glob(f"{models.STARTER}-adapter*"):
             shutil.copyfile(file, gguf / file.name)
         models.prepare_starter(gguf)
-        return
-    place(model, gguf, "first", stages={})
-    models.set_current(gguf, "first")
+    elif not (gguf / f"{FIRST}.gguf").is_file():
+        place(model, gguf, FIRST, stages={})
+    models.set_current(gguf, first)
 
 
 async def _retrain(
@@ -295,25 +355,83 @@ async def _retrain(
     converter: ExportSettings | None,
     tell: Callable[[str], None],
 ) -> None:
-    places = Places(config.paths.data, config.paths.characters, config.paths.models, converter=converter or ExportSettings())
-    settings = RetrainSettings(
-        seed=plan.seed, tokens=plan.budget, types=plan.types, probes=plan.probes, watch=plan.watch, questions=4 if plan.probes > 4 else 1,
-        every=2 if plan.probes > 4 else 8, threads=plan.threads,
-    )  # fmt: skip
     run = work / "data" / RUNS / "loop-1"
     began = time.monotonic()
     try:
-        done = await asyncio.to_thread(retrain, run, "loop-1", places, settings, CollectSettings(), gate, lambda stage: tell(f"{stage} …"))
+        done = await asyncio.to_thread(
+            retrain, run, "loop-1", _places(config, converter), _settings(plan), CollectSettings(), gate, lambda stage: tell(f"{stage} …")
+        )
         outcome.passed = True
         tell(f"gate: passed, {done.build} is published")
     except GateFailed as error:
         outcome.reasons = str(error)
         tell(f"gate: {error}")
     outcome.retrain_minutes = round((time.monotonic() - began) / 60, 1)
-    outcome.collected = json.loads((run / COLLECTED / "manifest.json").read_text(encoding="utf-8"))["figures"]
-    judged = run / "gate" / GATE
-    if judged.is_file():  # else it was refused before: the exported file was not the model that was trained
-        outcome.gate = json.loads(judged.read_text(encoding="utf-8"))["checks"]
+    outcome.collected = read_json(run / COLLECTED / "manifest.json")["figures"]
+    outcome.gate = read_json(run / "gate" / GATE).get("checks", [])  # none: refused before, the file was not the model that was trained
+
+
+def _places(config: Config, converter: ExportSettings | None) -> Places:
+    return Places(config.paths.data, config.paths.characters, config.paths.models, converter=converter or ExportSettings())
+
+
+def _settings(plan: Plan) -> RetrainSettings:
+    few = plan.probes <= 4
+    return RetrainSettings(
+        seed=plan.seed, tokens=plan.budget, types=plan.types, probes=plan.probes, watch=plan.watch, questions=1 if few else 4,
+        every=8 if few else 2, threads=plan.threads,
+    )  # fmt: skip
+
+
+async def _retrain_badly(
+    work: Path,
+    config: Config,
+    plan: Plan,
+    outcome: Outcome,
+    gate: GateSettings | None,
+    converter: ExportSettings | None,
+    tell: Callable[[str], None],
+) -> None:
+    """The same loop on the same rows, from the same model, with labels that a coin decided. What the gate measures by stays true."""
+    runs = work / "data" / RUNS
+    run = runs / "loop-bad"
+    if not (run / COLLECTED).is_dir():
+        shutil.copytree(runs / "loop-1" / COLLECTED, run / COLLECTED)
+        for kind, rows in _shuffled(read_rows(run / COLLECTED), plan.seed).items():
+            write_rows(run / COLLECTED / f"{kind}.jsonl", rows)
+        shutil.copyfile(runs / "loop-1" / BEGAN_FROM, run / BEGAN_FROM)
+    settings = _settings(plan).model_copy(update={"tokens": plan.bad_budget})
+    try:
+        await asyncio.to_thread(
+            retrain, run, "loop-bad", _places(config, converter), settings, CollectSettings(), gate, lambda stage: tell(f"bad: {stage} …")
+        )
+    except GateFailed as error:
+        outcome.bad_build_refused, outcome.bad_build_reasons = True, str(error)
+    else:
+        models.roll_back(config.paths.models)  # it must not answer anybody
+    tell(f"bad build: {'refused, ' + outcome.bad_build_reasons if outcome.bad_build_refused else 'NOT refused'}")
+
+
+def _shuffled(rows: dict[Kind, list[Row]], seed: int) -> dict[Kind, list[Row]]:
+    """Labels by the coin: which of two replies was preferred, which thumb it was; what somebody wrote goes to somebody else's words."""
+    coin = random.Random(seed)
+    _, tested = divided(rows["pairs"], LessonSettings(seed=seed))
+    true = {row.turn for row in tested}
+    written = [row.chosen for row in rows["gold"]]
+    coin.shuffle(written)
+
+    def tossed(row: Row) -> Row:
+        if row.turn in true or coin.random() < 0.5:
+            return row
+        if row.rejected is not None:
+            return replace(row, chosen=row.rejected, rejected=row.chosen)
+        return replace(row, label=not row.label)
+
+    return {
+        "gold": [replace(row, chosen=text) for row, text in zip(rows["gold"], written, strict=True)],
+        "pairs": [tossed(row) for row in rows["pairs"]],
+        "kto": [tossed(row) for row in rows["kto"]],
+    }
 
 
 def _search(work: Path, community: Community, outcome: Outcome) -> None:
@@ -332,10 +450,11 @@ async def _swap(house: House, community: Community, gguf: Path, outcome: Outcome
         before = engine.build.rpartition(":")[2].partition("@")[0]
         place(gguf / f"{before}.gguf", gguf, SAME, stages={})
         models.set_current(gguf, SAME)
+    outcome.longest_pause_without_swap = await _longest_pause(community)
     for screen in community.screens.values():
         screen.pauses.clear()
     sent, answered = community.sent, len(community.answers)
-    talking = asyncio.create_task(community.talk(CHANNELS * 4, judge=False))
+    talking = asyncio.create_task(community.talk(community.more(CHANNELS * 4), judge=False))
     while engine.status.live < CHANNELS // 2 and not talking.done():  # noqa: ASYNC110  a snapshot, not an event
         await asyncio.sleep(0.01)
     swapped = await engine.swap()
@@ -346,17 +465,25 @@ async def _swap(house: House, community: Community, gguf: Path, outcome: Outcome
     outcome.replies_across_swap = dict(Counter(reply.stamp.build.partition("@")[0] for reply in replies))
     outcome.lost = community.sent - sent - len(replies)
     outcome.doubled = sum(count - 1 for count in ids.values())
-    outcome.longest_pause_seconds = round(_longest(community), 2)
-    told = f"{outcome.lost} lost, {outcome.doubled} doubled, longest pause {outcome.longest_pause_seconds} s"
-    tell(f"swap: {outcome.replies_across_swap}, {told}")
+    outcome.longest_pause_seconds = _longest(community)
+    pause = f"longest pause {outcome.longest_pause_seconds} s ({outcome.longest_pause_without_swap} s without a swap)"
+    tell(f"swap: {outcome.replies_across_swap}, {outcome.lost} lost, {outcome.doubled} doubled, {pause}")
+
+
+async def _longest_pause(community: Community) -> float:
+    """Of as much talk on one model."""
+    for screen in community.screens.values():
+        screen.pauses.clear()
+    await community.talk(community.more(CHANNELS * 4), judge=False)
+    return _longest(community)
 
 
 def _longest(community: Community) -> float:
-    return max((pause for screen in community.screens.values() for pause in screen.pauses), default=0.0)
+    return round(max((pause for screen in community.screens.values() for pause in screen.pauses), default=0.0), 2)
 
 
-def _compare(before: Sequence[Reply], after: Sequence[Reply], plan: Plan, outcome: Outcome) -> None:
-    one, two = ([float(_words(reply.text) <= plan.short_words) for reply in replies] for replies in (before, after))
+def _compare(before: Sequence[int], after: Sequence[int], plan: Plan, outcome: Outcome) -> None:
+    one, two = ([float(words <= plan.short_words) for words in replies] for replies in (before, after))
     outcome.short_before, outcome.short_after = str(mean(one)), str(mean(two))
     outcome.gain = str(_gain(one, two))
 
@@ -368,6 +495,27 @@ def _gain(before: Sequence[float], after: Sequence[float]) -> Interval:
         sum(draw.choices(after, k=len(after))) / len(after) - sum(draw.choices(before, k=len(before))) / len(before) for _ in range(1000)
     )
     return Interval(sum(after) / len(after) - sum(before) / len(before), drawn[25], drawn[974])
+
+
+async def _refuse_cut_off(house: House, community: Community, gguf: Path, outcome: Outcome, tell: Callable[[str], None]) -> None:
+    """Half a file is chosen: it is refused, and whoever answered before goes on."""
+    engine = house.desk.engine
+    assert isinstance(engine, SwappingEngine)
+    served = engine.build
+    whole = gguf / f"{served.rpartition(':')[2].partition('@')[0]}.gguf"
+    half = gguf / f"{TORN}.partial"
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    place(half, gguf, TORN, stages={})
+    half.unlink()
+    models.set_current(gguf, TORN)
+    try:
+        await engine.swap()
+    except ModelNotLoadable as error:
+        outcome.cut_off_refused = str(error)
+    answers = await community.talk(community.more(CHANNELS), judge=False)
+    builds = {reply.stamp.build for reply in answers}
+    outcome.answered_after_cut_off = f"{len(answers)} of {CHANNELS} by {'the one before' if builds == {served} else sorted(builds)}"
+    tell(f"cut off: {outcome.cut_off_refused or 'NOT refused'}; answered afterwards: {outcome.answered_after_cut_off}")
 
 
 async def _forget(house: House, community: Community, work: Path, outcome: Outcome, tell: Callable[[str], None]) -> None:
@@ -383,14 +531,17 @@ async def _forget(house: House, community: Community, work: Path, outcome: Outco
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("data/community"), help="a folder that is made anew (default data/community)")
+    parser.add_argument("--work", type=Path, default=Path("data/community"), help="where all of it lives (default data/community)")
+    parser.add_argument("--anew", action="store_true", help="begin from nothing, whatever is in that folder")
     parser.add_argument("--model", type=Path, help="another GGUF than the starter")
     parser.add_argument("--out", type=Path, help="the figures as JSON")
-    for name, value in (("people", 50), ("turns", 2000), ("after", 240), ("budget", 120_000), ("seed", 7), ("probes", 40)):
-        parser.add_argument(f"--{name}", type=int, default=value)
+    usual = Plan()
+    for name in ("people", "turns", "after", "budget", "bad_budget", "seed", "probes"):
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(usual, name))
     args = parser.parse_args()
-    shutil.rmtree(args.work, ignore_errors=True)
-    plan = Plan(args.people, args.turns, args.after, args.budget, args.seed, probes=args.probes)
+    if args.anew:
+        shutil.rmtree(args.work, ignore_errors=True)
+    plan = Plan(args.people, args.turns, args.after, args.budget, args.bad_budget, args.seed, probes=args.probes)
     outcome = asyncio.run(run_community(args.work, plan, model=args.model))
     told = json.dumps(asdict(outcome), indent=1, ensure_ascii=False)
     print(told)

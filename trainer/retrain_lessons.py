@@ -108,7 +108,7 @@ def lessons(
     rows, withdrawn = _still_agreed(curated(read_rows(collected), decided, approved_only=settings.approved_only), held)
     cast = {c.slug: c for c in Cast.load(characters, CharacterSettings()).house}
     teller = _Teller(Conversations(load_tokenizer(find_base(base)), Budget(context=settings.context_tokens)), cast, settings)
-    taught, tested = _divided(rows["pairs"], settings)
+    taught, tested = divided(rows["pairs"], settings)
     if len(tested) < LEAST_TESTED:
         raise SourceRefused(
             f"{len(rows['pairs'])} pairs are not enough: the gate needs {LEAST_TESTED} of them for itself; wait until more was chosen,"
@@ -170,7 +170,7 @@ def _still_agreed(rows: Mapping[Kind, list[Row]], held: Mapping[str, Sequence[Re
     return kept, sum(len(of) for of in rows.values()) - sum(len(of) for of in kept.values())
 
 
-def _divided(pairs: Sequence[Row], settings: LessonSettings) -> tuple[list[Row], list[Row]]:
+def divided(pairs: Sequence[Row], settings: LessonSettings) -> tuple[list[Row], list[Row]]:
     """Taught and tested, by what was said: two pairs about the same words never part."""
     share = settings.held_out
     tested = [row for row in pairs if _draw(settings.seed, row.turn) < share]
