@@ -10,7 +10,7 @@ short, before and after. Two more builds are brought to the door: one that learn
 a file that was cut off, which the bot has to refuse while the other goes on.
 
 Training reads ``--budget`` and ``--bad-budget`` tokens at the most: under half an hour on two cores at 100 tokens/s. Killed at any
-moment, the same command goes on: talking with the part that was begun (its hundred turns are said again), training where it was.
+moment, the same command goes on: talking with the part that was begun (its forty turns are said again), training where it was.
 ``--anew`` begins from nothing.
 """
 
@@ -54,10 +54,10 @@ from trainer.retrain_lessons import LessonSettings, divided
 HERE = Path(__file__).resolve().parent.parent
 CAST = ("mara-quill", "odo-brandt", "ludo-marchbanks", "ines-calloway", "tamsin-rook", "grizel-mottram")
 CHANNELS = 8
-SHORT_WORDS = 14
+SHORT_WORDS = 32  # the starter says some forty words at a time
 SAME = "same-again"  # the old model under another name: what is swapped in where the new one did not pass
 FIRST, TORN = "first", "cut-off"
-PART = 100  # turns that are said between two looks at the journal
+PART = 40  # turns that are said between two looks at the journal
 JOURNAL = "talked.jsonl"
 OPENINGS = ("{who}, what do you make of {what}?", "Tell me about {what}, {who}.", "{who}! Have you met {what}?", "So, {who}: {what}. Well?")
 THINGS = (
@@ -536,12 +536,13 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="another GGUF than the starter")
     parser.add_argument("--out", type=Path, help="the figures as JSON")
     usual = Plan()
+    parser.add_argument("--threads", type=int, help="of the engine and of training; 1 where others compute beside")
     for name in ("people", "turns", "after", "budget", "bad_budget", "seed", "probes"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(usual, name))
     args = parser.parse_args()
     if args.anew:
         shutil.rmtree(args.work, ignore_errors=True)
-    plan = Plan(args.people, args.turns, args.after, args.budget, args.bad_budget, args.seed, probes=args.probes)
+    plan = Plan(args.people, args.turns, args.after, args.budget, args.bad_budget, args.seed, probes=args.probes, threads=args.threads)
     outcome = asyncio.run(run_community(args.work, plan, model=args.model))
     told = json.dumps(asdict(outcome), indent=1, ensure_ascii=False)
     print(told)
