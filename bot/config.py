@@ -128,6 +128,16 @@ class TrainingSettings(Section):
     method: Literal["dpo", "kto"] = "dpo"
 
 
+class CanarySettings(Section):
+    """A new build that a share of the channels tries before everybody has it."""
+
+    share: Share = 0
+    least_ratings: int = Field(10, ge=2)
+    ratings: int = Field(40, ge=2)
+    hours: Annotated[float, Field(gt=0, le=8760)] = 72
+    look_minutes: Annotated[float, Field(gt=0, le=1440)] = 10
+
+
 class CharacterSettings(Section):
     """Limits for cards that strangers bring."""
 
@@ -222,6 +232,7 @@ class Config(Section):
     memory: MemorySettings = MemorySettings()
     jobs: JobSettings = JobSettings()
     training: TrainingSettings = TrainingSettings()
+    canary: CanarySettings = CanarySettings()
     characters: CharacterSettings = CharacterSettings()
     voice: VoiceSettings = VoiceSettings()
     web: WebSettings = WebSettings()

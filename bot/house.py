@@ -62,6 +62,8 @@ async def open_house(config: Config) -> AsyncIterator[House]:
         engine = await open_engine(config)
         try:
             renderers = Renderers(Layout(retrieved=_retrieved(config)))
+            if isinstance(engine, SwappingEngine):
+                engine.left = renderers.forget
             stage = Stage(config.sessions, config.retrieval, store, engine, renderers, Exemplars(), Scenes(embedder))
             router = Router(stage, company)
             try:
@@ -105,7 +107,7 @@ async def open_engine(config: Config) -> Engine:
         from bot.engine.remote import RemoteEngine  # its client takes most of a second to load, and few use it
 
         return RemoteEngine(config.engine.remote)
-    return await SwappingEngine.load(config.engine, config.paths.models)
+    return await SwappingEngine.load(config.engine, config.paths.models, config.canary.share)
 
 
 def somebody_speaks(settings: VoiceSettings) -> bool:

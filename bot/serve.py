@@ -69,7 +69,7 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
             taken_up = await house.router.take_up(lambda channel: _port(channel, connectors))
             if taken_up:
                 log.info("turns taken up that the last process left turns=%d", taken_up)
-            jobs = Jobs(planned(config, house.desk.store), config.paths.data)
+            jobs = Jobs(planned(config, house.desk.store, engine=house.desk.engine), config.paths.data)
             connected.push_async_callback(jobs.stop)
             await jobs.start()
             engine = house.desk.engine

@@ -18,7 +18,7 @@ from typing import Any
 from pydantic import Field
 
 from bot.config import MemorySettings, Section, load_config
-from bot.engine.models import find_model, read_manifest, set_current
+from bot.engine.models import find_model, read_manifest, set_canary, set_current
 from bot.memory.collected import COLLECTED, TRAINED_ON, people_of
 from bot.messages import Tokenizer
 from trainer.collect import CollectSettings, collect
@@ -75,6 +75,7 @@ class Places:
     models: Path
     memory: MemorySettings = field(default_factory=MemorySettings)
     converter: ExportSettings = field(default_factory=ExportSettings)  # its cache and source package
+    canary: bool = False  # a share of the channels tries what passes, before everybody has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def retrain(
     judging: GateSettings | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Retrained:
-    """Carry one loop out in a run's folder; a build that passes is published as ``name`` and served.
+    """Carry one loop out in a run's folder; a build that passes is published as ``name`` and served, or tried by some first.
 
     Raises:
         GateFailed: the new build is kept aside in the run's folder; says why.
@@ -125,7 +126,7 @@ def retrain(
     if not verdict.passed:
         raise GateFailed(f"{name} is not served and stays in {run}: {'; '.join(verdict.reasons)}")
     tell("publish")
-    return Retrained(_published(run, name, served, places.models, verdict), verdict)
+    return Retrained(_published(run, name, served, places, verdict), verdict)
 
 
 def _began_from(run: Path, models: Path) -> Path:
@@ -142,7 +143,7 @@ def _began_from(run: Path, models: Path) -> Path:
     return found.path
 
 
-def _published(run: Path, name: str, served: Path, models: Path, verdict: Verdict) -> str:
+def _published(run: Path, name: str, served: Path, places: Places, verdict: Verdict) -> str:
     used = read_json(run / "lessons" / PEOPLE_FILE)
     # A model that goes on from another has seen what that one saw.
     people = sorted({*used["people"], *people_of(read_manifest(served) or {})})
@@ -152,7 +153,7 @@ def _published(run: Path, name: str, served: Path, models: Path, verdict: Verdic
         proof = proof_of(loaded.tokenizer)
     placed = place(
         file,
-        models,
+        places.models,
         name,
         stages=stages,
         continued_from=read_json(run / BEGAN_FROM)["build"],
@@ -160,7 +161,7 @@ def _published(run: Path, name: str, served: Path, models: Path, verdict: Verdic
         proof=proof,
         **{TRAINED_ON: {"people": people, "rows": used["rows"], "run": run.name}},
     )
-    set_current(models, name)
+    (set_canary if places.canary else set_current)(places.models, name)
     return placed.build
 
 
@@ -236,11 +237,12 @@ def command(args: Namespace) -> None:
         os.nice(args.nice)
     config = load_config(args.config)
     settings = settings_from(args, RetrainSettings)
-    places = Places(config.paths.data, config.paths.characters, config.paths.models, config.memory, ExportSettings(sdist=args.sdist))
+    paths, converter = config.paths, ExportSettings(sdist=args.sdist)
+    places = Places(paths.data, paths.characters, paths.models, config.memory, converter, canary=config.canary.share > 0)
     collecting = CollectSettings(discord_text=config.training.discord_text)
     with working_in(run_folder(args.runs, args.run)) as run:
         done = retrain(run, args.name, places, settings, collecting, tell=lambda stage: print(f"{args.run}: {stage}", flush=True))
     print((run / "gate" / TABLE).read_text(encoding="utf-8"))
     if args.json:
         print(json.dumps({"build": done.build, "passed": done.verdict.passed}))
-    print(f"{done.build} is served.")
+    print(f"{done.build} is {f'tried by {config.canary.share:.0%} of the channels' if places.canary else 'served'}.")

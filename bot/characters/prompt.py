@@ -315,22 +315,28 @@ class PromptRenderer:
 class Renderers:
     """The renderer for whatever model speaks now: another model has another tokenizer, and may have another template.
 
-    Keeps one, that of the model asked for last, so that a model that was swapped out is not held in memory by its renderer.
+    Keeps those of the two models asked for last (``forget`` drops one that is gone: its renderer would hold it in memory).
     """
 
-    def __init__(self, layout: Layout | None = None, known: PromptRenderer | None = None) -> None:
+    def __init__(self, layout: Layout | None = None, known: tuple[PromptRenderer, ...] = ()) -> None:
         self._layout = layout
         self._known = known
 
     def of(self, tokenizer: Tokenizer) -> PromptRenderer:
         known = self._known  # read once: any thread may ask
-        if known is None or known.tokenizer is not tokenizer:
-            known = self._known = PromptRenderer(tokenizer, self._layout)
-        return known
+        found = next((renderer for renderer in known if renderer.tokenizer is tokenizer), None)
+        if found is None:
+            found = PromptRenderer(tokenizer, self._layout)
+            self._known = (found, *known[:1])
+        return found
+
+    def forget(self, tokenizer: Tokenizer) -> None:
+        """Of a model that is gone."""
+        self._known = tuple(renderer for renderer in self._known if renderer.tokenizer is not tokenizer)
 
     def held(self, tokenizer: Tokenizer) -> Renderers:
         """The same for the length of a turn, in which the model does not change."""
-        return Renderers(self._layout, self.of(tokenizer))
+        return Renderers(self._layout, (self.of(tokenizer),))
 
 
 def _behind(prefix: Sequence[Segment], whole: Sequence[Segment]) -> list[Segment] | None:

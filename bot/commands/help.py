@@ -70,7 +70,8 @@ COMMANDS: Mapping[str, Command] = _commands(
     Command("admin status", "How the company is doing", moderator=True),
     Command("model status", "Which model answers", operator=True),
     Command("model use", "Let another model answer", operator=True),
-    Command("model rollback", "Go back to the model before", operator=True),
+    Command("model try", "Let a share of the channels try another model; ratings decide", operator=True),
+    Command("model rollback", "Take away what is tried, or go back to the model before", operator=True),
     Command("why", "What made a reply"),
 )
 

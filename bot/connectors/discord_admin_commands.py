@@ -128,12 +128,19 @@ class ModelCommands(
         async with asking(interaction) as asked:
             await asked.answer(await model.use(asked.desk, asked.caller, name))
 
+    @app_commands.command(name="try", description=COMMANDS["model try"].words)
+    @app_commands.describe(name="Which one")
+    async def try_out(self, interaction: Interaction, name: str) -> None:
+        async with asking(interaction) as asked:
+            await asked.answer(await model.try_out(asked.desk, asked.caller, name))
+
     @app_commands.command(description=COMMANDS["model rollback"].words)
     async def rollback(self, interaction: Interaction) -> None:
         async with asking(interaction) as asked:
             await asked.answer(await model.rollback(asked.desk, asked.caller))
 
     @use.autocomplete("name")
+    @try_out.autocomplete("name")
     async def names(self, interaction: Interaction, typed: str) -> list[app_commands.Choice[str]]:
         try:
             there = await model.status(interaction.client.desk, await caller_of(interaction))

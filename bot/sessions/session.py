@@ -55,12 +55,12 @@ class Stage:
         return self.renderers.of(self.engine.tokenizer)
 
     @contextmanager
-    def held(self) -> Iterator[Stage]:
-        """The same with the model of now for the length of one turn: prompt, reply and stamp belong together."""
+    def held(self, channel: ChannelKey) -> Iterator[Stage]:
+        """The same with a channel's model of now for the length of one turn: prompt, reply and stamp belong together."""
         if not isinstance(self.engine, SwappingEngine):
             yield self
             return
-        with self.engine.hold() as engine:
+        with self.engine.hold(channel) as engine:
             yield replace(self, engine=engine, renderers=self.renderers.held(engine.tokenizer))
 
     @property
@@ -143,7 +143,7 @@ class Session:
         Raises:
             EngineError, StoreError, ConnectorError: the turn failed; what was written down can be taken up again.
         """
-        with self._house.held() as self._stage:
+        with self._house.held(self._channel) as self._stage:
             try:
                 return await self._speak(character, task, company, stop)
             finally:

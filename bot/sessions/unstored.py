@@ -43,7 +43,7 @@ async def answer_unstored(
     if not last.own and asks_sincerely(last.text):
         yield Piece(honest_line(character, seed).reply, "stop")
         return
-    with stage.held() as held:
+    with stage.held(channel) as held:
         prepared = await compose(held, character, Moment(brought.spoken, last.text, brought.place))
         sampling = sampling_of(held, character, wishes)
         others = other_speakers(character, [s.name for s in brought.spoken if not s.own], company)

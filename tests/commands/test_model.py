@@ -35,6 +35,24 @@ async def answered_by(house, port):
     return reply.stamp.build.partition("@")[0]
 
 
+async def test_an_operator_lets_some_channels_try_a_model_and_takes_it_away(house, as_, port):
+    """The house was opened without a share: so nobody tries anything. With a share its rooms have it at once."""
+    with pytest.raises(ModelNotLoadable, match=r"set canary\.share"):
+        await model.try_out(house.desk, as_("operator"), "second")
+    with pytest.raises(CommandRefused, match="Only whoever runs this Troupe"):
+        await model.try_out(house.desk, as_("moderator"), "second")
+    house.desk.engine._share = 1.0
+
+    assert "answers 100% of the channels" in await model.try_out(house.desk, as_("operator"), "second")
+    assert await answered_by(house, port) == "second"
+    assert "too few to compare" in str(await model.status(house.desk, as_("operator")))
+    assert "is tried no more" in await model.rollback(house.desk, as_("operator"))
+    assert await answered_by(house, port) == "first"
+    await model.try_out(house.desk, as_("operator"), "second")
+    assert "answers everybody from now on" in await model.use(house.desk, as_("operator"), "second")
+    assert await answered_by(house, port) == "second"
+
+
 async def test_another_model_answers_from_now_on_and_the_one_before_can_be_had_again(house, as_, port):
     assert await answered_by(house, port) == "first"
 

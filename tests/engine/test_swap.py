@@ -35,7 +35,7 @@ def folder(tmp_path, tiny_model):
 @pytest.fixture
 async def engine(folder, tmp_path):
     config = settings(tmp_path / "data", folder, engine=SMALL)
-    engine = await SwappingEngine.load(config.engine, folder)
+    engine = await SwappingEngine.load(config.engine, folder, canary_share=0.5)
     yield engine
     await engine.close()
 
@@ -117,6 +117,93 @@ async def test_a_running_troupe_notices_what_another_process_has_chosen(engine, 
 
     assert engine.build.startswith("second@")
     assert models.current_name(folder) == "second"
+
+
+ROOMS = [ChannelKey("web", f"room{number}") for number in range(40)]
+
+
+def builds(engine):
+    """Which build each room has."""
+    found = {}
+    for room in ROOMS:
+        with engine.hold(room) as held:
+            found[room] = held.build.partition("@")[0]
+    return found
+
+
+async def test_a_share_of_the_channels_tries_another_model_and_always_the_same_ones(engine, folder):
+    models.set_canary(folder, "second")
+
+    canary = await engine.try_out()
+
+    assert canary.build.startswith("second@") and engine.build.startswith("first@")
+    rooms = builds(engine)
+    assert 8 < list(rooms.values()).count("second") < 32
+    assert builds(engine) == rooms
+    assert await engine.try_out() is None
+    room = next(room for room, build in rooms.items() if build == "second")
+    with engine.hold(room) as held:
+        assert (await say(held, prompt(held, "What is it like?")))[0]
+    assert models.current_name(folder) == "first"
+
+
+async def test_a_model_that_was_tried_is_given_to_everybody_or_to_nobody(engine, folder):
+    """What a room has begun with it ends, and then only one model is in memory."""
+    models.set_canary(folder, "second")
+    await engine.try_out()
+    with engine.hold(next(room for room, build in builds(engine).items() if build == "second")) as held:
+        assert await engine.give_up("rated worse") == held.build
+        assert set(builds(engine).values()) == {"first"}
+        assert (await say(held, prompt(held, "Still there?")))[0]
+    async with asyncio.timeout(60):
+        await held.ended()
+    assert models.read_canary(folder, "second")["came_of_it"] == "rated worse"
+    assert await engine.give_up("again") == ""
+
+    models.set_canary(folder, "second")
+    await engine.try_out()
+    swapped = await engine.adopt("not worse")
+
+    assert swapped.build.startswith("second@") and engine.canary is None
+    assert set(builds(engine).values()) == {"second"}
+    assert (models.current_name(folder), models.canary_name(folder)) == ("second", "")
+
+
+async def test_a_tried_model_that_cannot_be_loaded_or_dies_leaves_its_rooms_to_the_other(engine, folder):
+    models.set_canary(folder, "second")
+    write_manifest(_cut(folder), prompt_version=1)
+    with pytest.raises(ModelNotLoadable, match=r"nobody tries it, first@\w+ goes on"):
+        await engine.try_out()
+    assert models.canary_name(folder) == ""
+
+    write_tiny_model(folder / "second.gguf", seed=8)
+    write_manifest(folder / "second.gguf", prompt_version=1)
+    models.set_canary(folder, "second")
+    await engine.try_out()
+    with engine.hold(next(room for room, build in builds(engine).items() if build == "second")) as held:
+        await held.close()  # as when its thread dies
+    async with asyncio.timeout(60):
+        while engine.canary is not None:  # noqa: ASYNC110  nobody tells of it
+            await asyncio.sleep(0.01)
+
+    assert "died while it was tried" in engine.refused
+    assert set(builds(engine).values()) == {"first"}
+    assert (await say(engine, prompt(engine, "And it still answers?")))[0]
+
+
+async def test_a_running_troupe_notices_what_is_to_be_tried_and_what_no_longer(engine, folder):
+    watching = asyncio.create_task(engine.watch(0.01))
+    try:
+        async with asyncio.timeout(60):
+            models.set_canary(folder, "second")
+            while engine.canary is None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            (folder / models.CANARY).unlink()
+            while engine.canary is not None:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
 
 
 async def test_the_engine_that_answers_is_watched_and_the_one_that_left_may_go(engine, folder):
