@@ -150,8 +150,19 @@ async def forget(desk: Desk, caller: Caller, person_id: str | None = None) -> Fo
     await desk.router.stop(caller.channel)
     await desk.router.forget_sessions()
     rows = await desk.store.forget(person_id)
-    await desk.router.forget_sessions()
+    await forget_character(desk)
     return await forget_traces(desk.store, desk.models, person_id, rows)
+
+
+async def forget_character(desk: Desk) -> None:
+    """Characters are gone from the database: from the cast, from pictures, and from everything that was read of them, too.
+
+    Raises:
+        StoreError: a picture could not be removed.
+    """
+    await desk.company.forget()
+    await desk.router.forget_sessions()
+    await asyncio.to_thread(forget_saved_states, desk.models)
 
 
 async def leave_training(store: Store, models: Path, person_id: str) -> Reached:

@@ -104,14 +104,20 @@ async def import_card(
 
 
 async def register_card(
-    desk: Desk, caller: Caller, card: Card, *, portrait: bytes | None = None, members: Sequence[str] = ()
+    desk: Desk,
+    caller: Caller,
+    card: Card,
+    *,
+    lines: Sequence[Exemplar] = (),
+    portrait: bytes | None = None,
+    members: Sequence[str] = (),
 ) -> Registered:
     """Register a card that was put together elsewhere. Raises ``CommandRefused``."""
     scope = may_register(caller)
     with refused():
         picture = await _picture(desk, portrait, card)
     async with desk.company.registering:
-        return await _register(desk, caller, scope, card, (), picture, members, card.warnings)
+        return await _register(desk, caller, scope, card, lines, picture, members, card.warnings)
 
 
 async def export_card(desk: Desk, caller: Caller, name: str, *, png: bool, version: Literal["v2", "v3"] = "v3") -> tuple[str, bytes]:
@@ -121,6 +127,7 @@ async def export_card(desk: Desk, caller: Caller, name: str, *, png: bool, versi
     """
     moderators_only(caller, "export characters")
     character = desk.company.find(caller.channel, name)
+    await _stays_here(desk, character)
     if not png:
         return f"{character.slug}.json", write_card(character.card, version)
     picture = await asyncio.to_thread(_own_portrait, character)
@@ -211,6 +218,7 @@ async def share(desk: Desk, caller: Caller, name: str) -> Registered:
     character = desk.company.find(caller.channel, name)
     if character.scope == HOUSE:
         raise CommandRefused(f"{character.name} is seen everywhere already.")
+    await _stays_here(desk, character)
     async with desk.company.registering:
         if desk.company.cast.taken(HOUSE, character.name) is not None:
             raise CommandRefused(f"The house has somebody who is called {character.name} already.")
@@ -241,6 +249,12 @@ def to_change(desk: Desk, caller: Caller, name: str) -> Character:
     else:
         moderators_only(caller, "change characters")
     return character
+
+
+async def _stays_here(desk: Desk, character: Character) -> None:
+    """What is taken elsewhere could not go any more when the person withdraws."""
+    if await desk.store.likeness_of(character.scope, character.slug) is not None:
+        raise CommandRefused(f"{character.name} is made from somebody's messages, with their agreement for this place, and stays here.")
 
 
 def _check_unchanged(desk: Desk, character: Character) -> None:

@@ -76,7 +76,7 @@ class LlamaEngine:
         return self._scheduler.status
 
     def forget(self, channel: ChannelKey | None = None) -> None:
-        """Keep nothing in memory of what was said in a channel, or in any; it is read again when somebody goes on there.
+        """Keep nothing in memory of what was said in a channel; without one, of anything. It is read again when somebody goes on.
 
         Replies that are being made keep their slots until they end.
         """

@@ -217,7 +217,8 @@ class Scheduler:
             forgotten, self._forgotten = self._forgotten, []
             going_on = not self._stopping
         if forgotten:
-            self._table.forget(lambda key: isinstance(key, tuple) and key[0] != _PREFIX and (None in forgotten or key[0] in forgotten))
+            # None is everything, what characters begin with too: one may be made of somebody's words.
+            self._table.forget(lambda key: None in forgotten or (isinstance(key, tuple) and key[0] != _PREFIX and key[0] in forgotten))
         return going_on
 
     def _reap(self) -> None:

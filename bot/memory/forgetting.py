@@ -1,15 +1,15 @@
 """Everything of one person: given to them, or taken away for good.
 
 What goes: their messages and what characters replied to them (with takes, ratings and presence), what was kept about them,
-recaps that tell of a stretch in which they spoke, their ratings and consents, and their name wherever somebody mentioned
-it by id. What stays: that they are blocked, and the words of other people.
+recaps that tell of a stretch in which they spoke, their ratings and consents, characters made from their messages with all
+that those said, and their name wherever somebody mentioned it by id. What stays: that they are blocked, and the words of other people.
 """
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, Table, and_, create_engine, delete, event, exc, func, or_, select, update
 
 from bot.memory import schema
+from bot.memory.likenesses import leave_likenesses
 from bot.memory.part import Part
 from bot.messages import ChannelKey
 
@@ -40,6 +41,7 @@ class Forgetting(Part):
             "facts": select(_facts).where(_facts.c.person_id == person_id).order_by(_facts.c.id),
             "ratings": select(schema.ratings).where(schema.ratings.c.person_id == person_id),
             "signals": select(schema.signals).where(schema.signals.c.person_id == person_id),
+            "likenesses": select(schema.likenesses).where(schema.likenesses.c.person_id == person_id),
             "blocks": select(schema.blocks).where(schema.blocks.c.kind == "user", schema.blocks.c.subject == person_id),
         }
 
@@ -52,17 +54,17 @@ class Forgetting(Part):
     async def forget(self, person_id: str) -> dict[str, int]:
         """Take a person's rows away in one transaction; returns how many went, by table.
 
-        ``checkpoint`` afterwards empties the write-ahead log; copies of the database are ``forget_in_copy``'s.
+        ``checkpoint`` afterwards empties the write-ahead log; copies of the database are ``change_copy``'s.
         """
         return await self._database.write(lambda connection: forget_in(connection, person_id))
 
 
-def forget_in_copy(path: Path, person_id: str) -> bool:
-    """Take a person out of a copy of the database; a copy by an older version that cannot be changed is removed.
+def change_copy(path: Path, named: str, take_away: Callable[[Connection], object]) -> bool:
+    """Take something out of a copy of the database that holds ``named``; one by an older version that cannot be changed is removed.
 
-    Returns whether they were in it. Blocking, and slow for big files: use a thread. Raises ``OSError``.
+    Returns whether it was in it. Blocking, and slow for big files: use a thread. Raises ``OSError``.
     """
-    if not _mentions(path, person_id.partition(":")[2] or person_id):
+    if not _mentions(path, named):
         return False
     engine = create_engine(f"sqlite:///{path}")
 
@@ -74,7 +76,7 @@ def forget_in_copy(path: Path, person_id: str) -> bool:
 
     try:
         with engine.begin() as connection:
-            forget_in(connection, person_id)
+            take_away(connection)
     except exc.DBAPIError as error:
         log.warning("a copy of an older version was removed to forget somebody copy=%s error=%s", path.name, type(error.orig).__name__)
         path.unlink()
@@ -105,6 +107,7 @@ def forget_in(connection: Connection, person_id: str) -> dict[str, int]:
     for channel in alone:
         for table in (schema.channels, schema.views, _recaps, _facts, _turns):
             take(table, table.c.channel == channel)
+    gone["likenesses"] = leave_likenesses(connection, person_id)
     take(schema.consents, schema.consents.c.person_id == person_id)
     take(schema.people, schema.people.c.id == person_id)
     _leave_no_name(connection, person_id)
@@ -128,7 +131,12 @@ def _only_theirs(person_id: str) -> Select[tuple[ChannelKey]]:
 
 
 def _leave_no_name(connection: Connection, person_id: str) -> None:
-    for column in (schema.characters.c.creator, schema.character_revisions.c.changed_by, schema.blocks.c.blocked_by):
+    for column in (
+        schema.characters.c.creator,
+        schema.character_revisions.c.changed_by,
+        schema.blocks.c.blocked_by,
+        schema.likenesses.c.asked_by,
+    ):
         connection.execute(update(column.table).where(column == person_id).values({column.name: NOBODY}))
     platform, _, number = person_id.partition(":")
     if platform != "discord" or not number.isdecimal():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, Text, delete, func, literal, null, select, type_coerce, update
+from sqlalchemy import Column, Connection, Table, Text, delete, func, literal, null, or_, select, type_coerce, update
 
 from bot.memory import schema
 from bot.memory.deliveries import UNFINISHED
@@ -31,7 +31,7 @@ class Moving(Part):
             self._settle_unfinished(connection, old)
             went = _relabel(connection, _turns, old, new, "message_id", "reply_to")
             went += _relabel(connection, _pieces, old, new, "message_id")
-            for table in (_replies, schema.facts, schema.recaps, schema.consents):
+            for table in (_replies, schema.facts, schema.recaps, schema.consents, schema.likenesses):
                 went += _relabel(connection, table, old, new)
             went += self._merge_views(connection, old, new)
             went += self._merge_channels(connection, old, new)
@@ -107,6 +107,8 @@ def _move_characters(connection: Connection, old: str, new: str) -> int:
     slugs = list(connection.execute(select(characters.c.slug).where(characters.c.scope == old, characters.c.slug.not_in(taken))).scalars())
     here = (characters.c.scope == old) & characters.c.slug.in_(slugs)
     connection.execute(update(characters).where(here).values(scope=new))
+    lent = schema.likenesses
+    connection.execute(update(lent).where(lent.c.scope == old, or_(lent.c.slug.is_(None), lent.c.slug.in_(slugs))).values(scope=new))
     for column in _columns_naming_characters():
         for slug in slugs:
             connection.execute(update(column.table).where(column == f"{old}/{slug}").values({column.name: f"{new}/{slug}"}))

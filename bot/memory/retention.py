@@ -52,7 +52,8 @@ class Retention(Part):
             for table in (schema.recaps, schema.facts, schema.views, schema.channels):
                 connection.execute(delete(table).where(within(table.c.channel, place)))
             went = connection.execute(delete(_turns).where(within(_turns.c.channel, place))).rowcount
-            connection.execute(delete(schema.characters).where(schema.characters.c.scope == str(place)))
+            for table in (schema.characters, schema.likenesses):
+                connection.execute(delete(table).where(table.c.scope == str(place)))
             return went
 
         return await self._database.write(work)

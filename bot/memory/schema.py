@@ -289,6 +289,26 @@ character_revisions = Table(
     Column("at", Moment, nullable=False),
 )
 
+# Whose messages a registered character is made from, and what they said to that. One row for each name that was asked about.
+likenesses = Table(
+    "likenesses",
+    metadata,
+    _number(),
+    Column("person_id", Words, nullable=False),
+    Column("scope", Words, nullable=False),
+    Column("name", Words, nullable=False),  # as it is to be shown
+    Column("slug", Words),  # of the character, once it is made
+    Column("asked_by", Words, nullable=False),  # a person's id
+    Column("asked_at", Moment, nullable=False),
+    Column("state", Text, nullable=False),  # asked | agreed | refused
+    Column("answered_at", Moment),
+    Column("channel", Key),  # where it was answered
+    Column("wording", Words, nullable=False),  # which text the person was shown; "" before they answer
+    UniqueConstraint("person_id", "scope", "name"),
+    Index("likenesses_by_scope_slug", "scope", "slug"),
+    sqlite_autoincrement=True,
+)
+
 ratings = Table(
     "ratings",
     metadata,
@@ -305,7 +325,7 @@ signals = Table(
     _number(),
     Column("reply_id", ForeignKey(replies.c.id, ondelete="CASCADE"), nullable=False),
     Column("person_id", Words, nullable=False),  # who did it
-    Column("kind", Text, nullable=False),  # edit | hide | report | choose
+    Column("kind", Text, nullable=False),  # edit | hide | report | choose | settle
     Column("at", Moment, nullable=False),
     Index("signals_by_reply_id", "reply_id"),
     Index("signals_by_person_id", "person_id"),

@@ -23,15 +23,16 @@ from bot.memory.database import Database, sqlite_path
 from bot.memory.deliveries import Deliveries, Delivery
 from bot.memory.facts import Fact, Facts, Recap
 from bot.memory.figures import BuildStanding, CharacterStanding, Comparison, ConsentCount, Figures
-from bot.memory.forgetting import Forgetting, forget_in_copy
+from bot.memory.forgetting import Forgetting, change_copy, forget_in
 from bot.memory.lessons import Lesson, Lessons, Receipt, Take
+from bot.memory.likenesses import Likeness, Likenesses, Spoken, withdraw
 from bot.memory.moving import Moving
 from bot.memory.people import Consent, ConsentKind, People, PersonRecord
 from bot.memory.ratings import Rating, Ratings
 from bot.memory.registry import CharacterRecord, Registry, Revision
 from bot.memory.restoring import put_back
 from bot.memory.retention import Retention
-from bot.memory.signals import Signal, SignalKind, Signals
+from bot.memory.signals import Report, Signal, SignalKind, Signals
 from bot.memory.standing import Beside, LastTalk, Standing, Standings
 from bot.memory.turns import PendingTurn, Turns
 from bot.memory.upgrade import bring_up_to_date
@@ -51,14 +52,17 @@ __all__ = [
     "Fact",
     "LastTalk",
     "Lesson",
+    "Likeness",
     "PendingTurn",
     "PersonRecord",
     "Rating",
     "Recap",
     "Receipt",
+    "Report",
     "Revision",
     "Signal",
     "SignalKind",
+    "Spoken",
     "Standing",
     "Store",
     "StoreStatus",
@@ -90,6 +94,7 @@ class Store(
     Facts,
     Ratings,
     Signals,
+    Likenesses,
     Lessons,
     Standings,
     Figures,
@@ -178,14 +183,19 @@ class Store(
         Raises:
             StoreError: a copy could not be read or changed; the others were.
         """
-        return await asyncio.to_thread(_forget_in_copies, self.backups, person_id)
+        named = person_id.partition(":")[2] or person_id
+        return await asyncio.to_thread(_forget_in_copies, self.backups, named, lambda c: forget_in(c, person_id))
+
+    async def withdraw_likeness_in_backups(self, scope: str, slug: str) -> int:
+        """The same for a character made from somebody's messages: no copy that is put back brings it back."""
+        return await asyncio.to_thread(_forget_in_copies, self.backups, slug, lambda c: withdraw(c, scope, slug))
 
 
-def _forget_in_copies(folder: Path, person_id: str) -> int:
+def _forget_in_copies(folder: Path, named: str, take_away: Callable[[Connection], object]) -> int:
     changed, failed = 0, []
     for copy in sorted(folder.iterdir()) if folder.is_dir() else ():
         try:
-            changed += forget_in_copy(copy, person_id)
+            changed += change_copy(copy, named, take_away)
         except OSError as error:
             failed.append(f"{copy} ({error.strerror})")
     if failed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +50,19 @@ class Company:
             self._files = {(record.scope, record.slug): await self._portrait(record) for record in records}
             mappings = [self._mapping(record) for record in records]
             self._cast = await asyncio.to_thread(self._cast.with_registered, mappings, self.limits)
+
+    async def forget(self) -> None:
+        """Take in that characters are gone for good, and leave no picture of any that is not registered any more.
+
+        Raises:
+            StoreError: a picture could not be removed.
+        """
+        await self.refresh()
+        kept = {portrait for _, portrait in self._files.values()}
+        try:
+            await asyncio.to_thread(_remove_others, self._portraits, kept)
+        except OSError as error:
+            raise StoreError(f"{error.filename}: cannot be removed ({error.strerror}); delete it by hand") from error
 
     async def _portrait(self, record: CharacterRecord) -> tuple[int, Path | None]:
         """The revision and its picture's file; only a new revision's picture is read from the store."""
@@ -141,3 +154,9 @@ def _as_file(picture: bytes, folder: Path) -> Path:
         partial.write_bytes(picture)
         partial.replace(path)
     return path
+
+
+def _remove_others(folder: Path, kept: Collection[Path | None]) -> None:
+    for path in folder.glob("*.png") if folder.is_dir() else ():
+        if path not in kept:
+            path.unlink(missing_ok=True)
