@@ -201,6 +201,10 @@ def _models_rollback(options: argparse.Namespace, config: Config) -> None:
     print(f"{models.roll_back(config.paths.models)} is served: a running Troupe takes it up by itself, any other at its start.")
 
 
+def _models_report(options: argparse.Namespace, config: Config) -> None:
+    print(asyncio.run(data_desk.model_report(config, options.name)), end="")
+
+
 # ------------------------------------------------------------------ pieces
 
 
@@ -330,6 +334,10 @@ def _parser() -> argparse.ArgumentParser:
     command(served, "list", _models_list, "which models there are, and which is served", "troupe models list")
     use = command(served, "use", _models_use, "serve another model", "troupe models use starter")
     use.add_argument("name", metavar="NAME")
+    told = command(
+        served, "report", _models_report, "what a model was made of and how it fares", "troupe models report loop-1 > loop-1.md"
+    )  # fmt: skip
+    told.add_argument("name", metavar="NAME")
     command(served, "rollback", _models_rollback, "serve the one before again", "troupe models rollback")
 
     measured = command(commands, "bench", _bench, "how fast replies are made here", "troupe bench --serial --json figures.json")

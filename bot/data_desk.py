@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.table import Table
 
 from bot.commands import privacy
+from bot.commands.build_report import build_report
 from bot.config import Config
 from bot.errors import CommandRefused, ConfigError
 from bot.house import serving
@@ -103,6 +104,12 @@ async def forget(config: Config, person: str) -> str:
     async with _store(config) as store:
         rows = await store.forget(_known(person))
         return str(await privacy.forget_traces(store, config.paths.models, person, rows))
+
+
+async def model_report(config: Config, name: str) -> str:
+    """What is known of one build. Raises ``CommandRefused``: there is no such model."""
+    async with _store(config) as store:
+        return await build_report(store, config.paths.models, name)
 
 
 @asynccontextmanager

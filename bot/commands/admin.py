@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from bot.commands.desk import Caller, Desk, moderators_only, operators_only
 from bot.errors import CommandRefused
-from bot.memory.store import Block, BlockKind, StoreStatus
+from bot.memory.store import Block, BlockKind, Report, StoreStatus
 from bot.messages import HOUSE, ChannelKey
 from bot.sessions.company import ADULTS
 from bot.sessions.gate import QUOTAS
@@ -29,6 +29,7 @@ class HouseStatus:
     characters: int  # seen where it was asked
     awake: tuple[str, ...]
     blocks: int
+    reports: int  # replies that members reported here and nobody has looked at
     store: StoreStatus | None  # for operators
 
     def __str__(self) -> str:
@@ -40,6 +41,8 @@ class HouseStatus:
             lines.append("Engine: " + ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in self.engine.items()) + ".")
         if self.blocks:
             lines.append(f"{self.blocks} blocks hold here.")
+        if self.reports:
+            lines.append(f"{self.reports} replies were reported and wait for a look.")
         if self.store is not None:
             turns = ", ".join(f"{count} {state}" for state, count in sorted(self.store.turns.items())) or "none"
             lines.append(
@@ -164,6 +167,27 @@ async def note_adults(desk: Desk, place: ChannelKey, adults: bool) -> None:
         await desk.store.change_channel_settings(place, {ADULTS: adults or None})
 
 
+async def reports(desk: Desk, caller: Caller) -> list[Report]:
+    """Replies that were reported where the caller is and that nobody has hidden or settled; an operator sees those of every place."""
+    moderators_only(caller, "see what was reported")
+    return [r for r in await desk.store.reports() if caller.operator or r.channel.scope == caller.channel.scope]
+
+
+async def settle(desk: Desk, caller: Caller, number: int) -> str:
+    """A reported reply stays as it is, and waits no longer. Raises ``CommandRefused``: there is no such report here."""
+    if not any(report.reply_id == number for report in await reports(desk, caller)):
+        raise CommandRefused(f"No report has the number {number} here.")
+    await desk.store.signal(number, caller.person.id, "settle")
+    return f"Report {number} is settled: the reply stays. No model learns from it."
+
+
+def told_of(report: Report) -> str:
+    """One report on a few lines, for those who look after a place."""
+    people = "1 person" if report.people == 1 else f"{report.people} people"
+    where = f"{report.reply_id} · {report.character} in {report.channel}, by {people}, {report.at:%Y-%m-%d %H:%M} UTC"
+    return f"{where}, {report.build}, revision {report.revision}:\n“{report.text}”"
+
+
 async def status(desk: Desk, caller: Caller) -> HouseStatus:
     moderators_only(caller, "ask how the company is doing")
     awake = await desk.company.awake(caller.channel)
@@ -174,6 +198,7 @@ async def status(desk: Desk, caller: Caller) -> HouseStatus:
         characters=len(desk.company.seen_in(caller.channel)),
         awake=tuple(c.name for c in awake),
         blocks=len(await desk.store.blocks(caller.channel.scope)),
+        reports=len(await reports(desk, caller)),
         store=await desk.store.status() if caller.operator else None,
     )
 

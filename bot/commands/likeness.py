@@ -21,6 +21,7 @@ from bot.memory.store import Likeness, Spoken
 
 LEAST_LINES, MOST_LINES = 12, 200
 LEAST_WORDS, MOST_WORDS = 2, 60  # of a message that shows how somebody speaks
+NOBODY_ASKED = "Nobody has asked to make a character from your messages."
 WORDING = Wording(
     "likeness-1",
     "A moderator would like to make a character called {name} from what you have said to characters here. It would speak in your "
@@ -45,6 +46,12 @@ class AskedFor:
 
 def wording_of(likeness: Likeness) -> str:
     return WORDING.text.format(name=likeness.name)
+
+
+def state_of(likeness: Likeness) -> str:
+    """What the person has said to it, for themselves."""
+    answered = {"asked": "You have not answered yet.", "agreed": "You have agreed.", "refused": "You have not agreed."}
+    return f"{likeness.name}: {answered[likeness.state]}"
 
 
 async def portray(

@@ -13,7 +13,7 @@ from bot.commands.help import COMMANDS
 from bot.connectors.discord_answers import Interaction, asking, caller_of, choices
 from bot.connectors.discord_border import key_of
 from bot.errors import BotError, CommandRefused
-from bot.memory.store import Block, BlockKind
+from bot.memory.store import Block, BlockKind, Report
 
 Room = discord.TextChannel | discord.VoiceChannel | discord.Thread
 
@@ -105,6 +105,19 @@ class AdminCommands(
             lines = [f"{name.replace('_', ' ')}: {value}" for name, value in now.items()]
             await asked.answer("\n".join(lines) or "This channel is as the house is.")
 
+    @app_commands.command(description=COMMANDS["admin reports"].words)
+    async def reports(self, interaction: Interaction) -> None:
+        async with asking(interaction) as asked:
+            found = await admin.reports(asked.desk, asked.caller)
+            lines = [f"{admin.told_of(report)}\n{_link(report)}".rstrip() for report in found]
+            await asked.answer("\n\n".join(lines) or "Nothing was reported that nobody has looked at.")
+
+    @app_commands.command(description=COMMANDS["admin settle"].words)
+    @app_commands.describe(number="Which report; the list has the numbers")
+    async def settle(self, interaction: Interaction, number: int) -> None:
+        async with asking(interaction) as asked:
+            await asked.answer(await admin.settle(asked.desk, asked.caller, number))
+
     @app_commands.command(description=COMMANDS["admin status"].words)
     async def status(self, interaction: Interaction) -> None:
         async with asking(interaction) as asked:
@@ -158,6 +171,14 @@ def _subject(person: discord.User | None, role: discord.Role | None, channel: Ro
     if role is not None:
         return "role", str(role.id)
     return "channel", str(key_of(channel))
+
+
+def _link(report: Report) -> str:
+    """Where the reply stands, for a click."""
+    if report.channel.platform != "discord":
+        return ""
+    server, *rooms = report.channel.path.split("/")
+    return f"https://discord.com/channels/{server}/{rooms[-1]}/{report.message_id}"
 
 
 def _line(block: Block) -> str:

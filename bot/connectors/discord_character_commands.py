@@ -8,7 +8,7 @@ import discord
 from discord import app_commands
 
 from bot.characters.cast import Character
-from bot.commands import character, lore, registering
+from bot.commands import character, likeness, lore, registering
 from bot.commands.desk import MADE_UP, Desk, moderators_only
 from bot.commands.help import COMMANDS
 from bot.connectors.discord_answers import Interaction, asking, attached, awake_names, caller_of, character_names, choices, on_error
@@ -92,6 +92,16 @@ class CharacterCommands(app_commands.Group, name="character", description="The c
             people = members(interaction)
             registered = await registering.import_card(asked.desk, asked.caller, data, card.filename, name=name, members=people)
             await asked.answer(f"{registered}\n`/character wake {registered.character.slug}` brings it into this channel.")
+
+    @app_commands.command(description=COMMANDS["character portray"].words)
+    @app_commands.describe(person="Whose messages; they are asked, and only they can agree", name="What the character is called")
+    async def portray(self, interaction: Interaction, person: discord.User, name: app_commands.Range[str, 1, 80]) -> None:
+        async with asking(interaction) as asked:
+            who = person_of(person)
+            made = await likeness.portray(
+                asked.desk, asked.caller, who.id, name, person_name=who.name, members=members(interaction)
+            )  # fmt: skip
+            await asked.answer(str(made))
 
     @app_commands.command(description=COMMANDS["character export"].words)
     @app_commands.describe(name="Who", as_json="The card alone, without the picture")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Coroutine
 from typing import Any, Literal
 
@@ -75,6 +76,12 @@ class ChatCommands(app_commands.Group, name="chat", description="The conversatio
             await send_aloud(asked, None)
             await asked.done()
 
+    @app_commands.command(description=COMMANDS["chat report"].words)
+    @app_commands.describe(message="Its link (⋯, Copy Message Link); the last reply here without it")
+    async def report(self, interaction: Interaction, message: str = "") -> None:
+        async with asking(interaction) as asked:
+            await asked.answer(await chat.report(asked.desk, asked.caller, _linked(interaction, message)))
+
 
 class EditForm(discord.ui.Modal):
     """What a character has said, to be changed."""
@@ -125,7 +132,11 @@ async def edit_menu(interaction: Interaction, message: discord.Message) -> None:
 
 
 async def hide_menu(interaction: Interaction, message: discord.Message) -> None:
+    """Moderators hide it; everybody else, who cannot, tells them of it."""
     async with asking(interaction) as asked:
+        if not asked.caller.moderates:
+            await asked.answer(await chat.report(asked.desk, asked.caller, known_id(interaction, message)))
+            return
         hidden = await chat.hide(asked.desk, asked.caller, known_id(interaction, message))
         shown = "" if hidden.by_character else " The message itself is its author's; moderators delete it in Discord."
         await asked.answer(f"Hidden: no character knows of it any more.{shown}")
@@ -141,7 +152,7 @@ MENUS: dict[str, Callable[[Interaction, discord.Message], Coroutine[Any, Any, No
     "Regenerate": again_menu,
     "Continue": continue_menu,
     "Edit": edit_menu,
-    "Hide": hide_menu,
+    "Hide or report": hide_menu,
     "Why": why_menu,
 }
 
@@ -149,3 +160,9 @@ MENUS: dict[str, Callable[[Interaction, discord.Message], Coroutine[Any, Any, No
 def known_id(interaction: Interaction, message: discord.Message) -> str:
     """The id under which the house has a message."""
     return str(interaction.client.presence.original(message.id))
+
+
+def _linked(interaction: Interaction, message: str) -> str | None:
+    """The id under which the house has a message that somebody named by its link or number; None: they named none."""
+    numbers = re.findall(r"\d{5,25}", message)
+    return str(interaction.client.presence.original(int(numbers[-1]))) if numbers else None

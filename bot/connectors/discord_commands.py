@@ -13,13 +13,13 @@ from bot.connectors.discord_buttons import ReplyButton
 from bot.connectors.discord_character_commands import CharacterCommands, LoreCommands
 from bot.connectors.discord_chat_commands import MENUS, ChatCommands
 from bot.connectors.discord_client import DiscordClient
-from bot.connectors.discord_people_commands import MemoryCommands, PrivacyButton, PrivacyCommands
+from bot.connectors.discord_people_commands import LikenessButton, MemoryCommands, PrivacyButton, PrivacyCommands
 
 
 def add_commands(client: DiscordClient) -> None:
     """Everything that a connected client answers."""
     add_commands_to(client.tree, voiced=speaks(client.desk))
-    client.add_dynamic_items(ReplyButton, PrivacyButton)
+    client.add_dynamic_items(ReplyButton, PrivacyButton, LikenessButton)
 
 
 def add_commands_to(tree: app_commands.CommandTree[DiscordClient], *, voiced: bool) -> None:

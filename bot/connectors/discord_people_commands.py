@@ -8,7 +8,7 @@ from typing import Any, Literal
 import discord
 from discord import app_commands
 
-from bot.commands import memory, privacy
+from bot.commands import likeness, memory, privacy
 from bot.commands.help import COMMANDS
 from bot.connectors.discord_answers import Interaction, asking, caller_of, character_names, choices
 from bot.errors import BotError
@@ -94,6 +94,18 @@ class PrivacyCommands(app_commands.Group, name="privacy", description="What is s
                 view.add_item(PrivacyButton(to, granted=granted))
             await asked.answer(privacy.WORDINGS[to].text, view=view)
 
+    @app_commands.command(description=COMMANDS["privacy likeness"].words)
+    async def likeness(self, interaction: Interaction) -> None:
+        async with asking(interaction) as asked:
+            questions = await likeness.questions(asked.desk, asked.caller)
+            for question in questions:
+                view = discord.ui.View(timeout=None)
+                for granted in (True, False):
+                    view.add_item(LikenessButton(question.id, granted=granted))
+                await asked.answer(f"{likeness.wording_of(question)}\n{likeness.state_of(question)}", view=view)
+            if not questions:
+                await asked.answer(likeness.NOBODY_ASKED)
+
     @app_commands.command(description=COMMANDS["privacy export"].words)
     async def export(self, interaction: Interaction) -> None:
         async with asking(interaction) as asked:
@@ -126,6 +138,26 @@ class PrivacyButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"t
                 await asked.replace(str(await privacy.forget(asked.desk, asked.caller)))
             elif self._what in KINDS:
                 await asked.replace(await privacy.consent(asked.desk, asked.caller, KINDS[self._what], self._granted))
+
+
+class LikenessButton(discord.ui.DynamicItem[discord.ui.Button[Any]], template=r"troupe-likeness:(?P<number>\d{1,18}):(?P<granted>yes|no)"):
+    """The answer to whether a character may be made from somebody's messages. It counts only from them."""
+
+    def __init__(self, number: int, *, granted: bool) -> None:
+        label = "I agree" if granted else "I do not agree"
+        button: discord.ui.Button[Any] = discord.ui.Button(label=label, custom_id=f"troupe-likeness:{number}:{'yes' if granted else 'no'}")
+        super().__init__(button)
+        self._number, self._granted = number, granted
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction[Any], item: discord.ui.Item[Any], match: re.Match[str]
+    ) -> LikenessButton:
+        return cls(int(match["number"]), granted=match["granted"] == "yes")
+
+    async def callback(self, interaction: discord.Interaction[Any]) -> None:
+        async with asking(interaction) as asked:
+            await asked.replace(await likeness.answer(asked.desk, asked.caller, self._number, self._granted))
 
 
 def _line(fact: Fact) -> str:

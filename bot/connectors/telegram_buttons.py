@@ -10,7 +10,7 @@ from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 from bot.characters.cast import Character
 
 AGAIN, EARLIER, LATER, UP, DOWN, STOP, HEAR = "again", "earlier", "later", "up", "down", "stop", "hear"
-PICK, SLEEP, CONSENT, FORGET, EXPORT, SET = "pick", "sleep", "consent", "forget", "export", "set"
+PICK, SLEEP, CONSENT, FORGET, EXPORT, SET, LIKENESS = "pick", "sleep", "consent", "forget", "export", "set", "like"
 
 COLUMNS, MOST_OFFERED = 2, 40
 
@@ -36,10 +36,16 @@ def to_answer(kind: str) -> InlineKeyboardMarkup:
     return _keyboard([(("I agree", f"{CONSENT}:{kind}:yes"), ("I do not agree", f"{CONSENT}:{kind}:no"))])
 
 
+def to_lend(number: int) -> InlineKeyboardMarkup:
+    """The question whether a character may be made from somebody's messages."""
+    return _keyboard([(("I agree", f"{LIKENESS}:{number}:yes"), ("I do not agree", f"{LIKENESS}:{number}:no"))])
+
+
 def about_privacy() -> InlineKeyboardMarkup:
     return _keyboard(
         [
             (("Being remembered …", f"{CONSENT}:remember"), ("Use for training …", f"{CONSENT}:train")),
+            (("Characters made from my messages …", LIKENESS),),
             (("Give me everything", EXPORT), ("Forget me …", FORGET)),
         ]
     )

@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from telegram import Message
 
-from bot.commands import admin, character, chat, memory, privacy, registering
+from bot.commands import admin, character, chat, likeness, memory, privacy, registering
 from bot.commands.desk import MADE_UP, moderators_only
 from bot.commands.help import help_text
 from bot.commands.voice import speaks
@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 NO_TAKE = "No other take came of it."
 NO_MORE = "There was nothing more to say."
-NEEDS_RIGHTS = frozenset({"newcharacter", "import", "export", "delete", "settings", "hide", "block", "unblock", "undo", "cancel"})
+NEEDS_RIGHTS = frozenset("newcharacter import export delete settings hide block unblock undo cancel reports portray".split())
 FOR_GROUPS = """\
 I am a company of characters. /characters shows who there is, /wake NAME brings somebody into this chat. Reply to a character, \
 or write its name, and it answers.
@@ -166,6 +166,9 @@ class Commands:
     async def _why(self, asked: Asked) -> None:
         asked.answer(str(await why(asked.desk, asked.caller, await _reply_meant(asked))))
 
+    async def _report(self, asked: Asked) -> None:
+        asked.answer(await chat.report(asked.desk, asked.caller, await _reply_meant(asked)))
+
     # ------------------------------------------------------------------ one's own data
 
     async def _memory(self, asked: Asked) -> None:
@@ -250,6 +253,17 @@ class Commands:
         shown = "" if hidden.by_character else " The message itself stays until its author or an administrator deletes it."
         asked.answer(f"Hidden: no character knows of it any more.{shown}")
 
+    async def _reports(self, asked: Asked) -> None:
+        if asked.words:
+            asked.answer(await admin.settle(asked.desk, asked.caller, _number(asked.words)))
+            return
+        found = await admin.reports(asked.desk, asked.caller)
+        asked.privately("\n\n".join(map(admin.told_of, found)) or NOTHING_REPORTED, ask_again="help")
+
+    async def _portray(self, asked: Asked) -> None:
+        person = f"telegram:{_author_meant(asked)}"
+        asked.answer(str(await likeness.portray(asked.desk, asked.caller, person, _named(asked), person_name=_name_meant(asked))))
+
     async def _block(self, asked: Asked) -> None:
         minutes = float(asked.words) if asked.words.isdecimal() else None
         await admin.block(asked.desk, asked.caller, "user", _author_meant(asked), minutes=minutes)
@@ -259,6 +273,7 @@ class Commands:
         asked.answer(await admin.allow(asked.desk, asked.caller, "user", _author_meant(asked)))
 
 
+NOTHING_REPORTED = "Nothing was reported that nobody has looked at."
 PHOTO_LOSES = (
     "That came as a photo, and Telegram paints photos anew: a character card inside is lost on the way. "
     "Please send the picture as a file (paperclip, File), and I can read it."
@@ -362,3 +377,8 @@ def _author_meant(asked: Asked) -> str:
     if answered is None or answered.from_user is None or answered.from_user.is_bot:
         raise CommandRefused("Give this command as a reply to a message of the person.")
     return str(answered.from_user.id)
+
+
+def _name_meant(asked: Asked) -> str:
+    answered = asked.message.reply_to_message
+    return answered.from_user.full_name if answered is not None and answered.from_user is not None else ""

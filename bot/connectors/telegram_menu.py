@@ -35,18 +35,21 @@ MENU = (
     Entry("privacy", "What is stored about you; your consent", "存了你的什么；你的同意"),
     Entry("forgetme", "Remove everything stored about you", "删除关于你的一切"),
     Entry("why", "What made a reply", "这句话是怎么来的"),
+    Entry("report", "Tell the moderators of a reply (as a reply to it)", "向管理员举报一条回复（回复它）"),
     Entry("settings", "How characters behave here", "角色在这里的行为"),
     Entry("newcharacter", "Make a character, step by step", "一步步创建角色", "pa"),
     Entry("import", "Register a character from a card file", "从角色卡文件导入", "pa"),
     Entry("export", "A character's card as a file", "导出角色卡文件", "pa"),
     Entry("delete", "Take a registered character away", "删除已登记的角色", "pa"),
     Entry("hide", "Let nobody know of a message any more (as a reply to it)", "让大家忘掉一条消息（回复它）", "pa"),
+    Entry("reports", "What members have reported; with a number, settle it", "大家举报了什么；加编号则了结", "a"),
+    Entry("portray", "Make a character from somebody's messages, if they agree", "用某人的话做角色（须本人同意）", "a"),
     Entry("block", "Hear somebody no more (as a reply to them)", "不再听某人（回复其消息）", "a"),
     Entry("unblock", "Hear somebody again (as a reply to them)", "重新听某人（回复其消息）", "a"),
     Entry("cancel", "Leave what was begun", "放弃正在做的事", "pa"),
 )
 # A character's own bot is that character: there is nobody to choose, wake or make.
-OWN_BOT = frozenset("start help regenerate continue hear stop undo scene reset memory privacy forgetme why".split())
+OWN_BOT = frozenset("start help regenerate continue hear stop undo scene reset memory privacy forgetme why report".split())
 
 _SCOPES = {
     "p": (BotCommandScope.ALL_PRIVATE_CHATS,),

@@ -7,7 +7,7 @@ import logging
 from telegram import CallbackQuery, InlineKeyboardMarkup
 from telegram.error import TelegramError
 
-from bot.commands import character, chat, privacy
+from bot.commands import character, chat, likeness, privacy
 from bot.connectors import telegram_buttons as buttons
 from bot.connectors.telegram_answers import WENT_WRONG, Asked
 from bot.connectors.telegram_commands import FORGET_QUESTION, NO_TAKE, about, change_setting, settings_of, wake
@@ -87,6 +87,15 @@ async def _about_data(what: str, rest: list[str], asked: Asked) -> str:
         case buttons.CONSENT, [kind, yes] if kind in privacy.WORDINGS:
             said = await privacy.consent(desk, caller, _kind(kind), yes == "yes")
             asked.office.later(_rewrite(asked, f"{privacy.WORDINGS[_kind(kind)].text}\n\n{said}", None), "consent")
+            return said
+        case buttons.LIKENESS, []:
+            asked_for = await likeness.questions(desk, caller)
+            for question in asked_for:
+                asked.answer(f"{likeness.wording_of(question)}\n{likeness.state_of(question)}", buttons.to_lend(question.id))
+            return "" if asked_for else likeness.NOBODY_ASKED
+        case buttons.LIKENESS, [number, yes] if number.isdecimal():
+            said = await likeness.answer(desk, caller, int(number), yes == "yes")
+            asked.office.later(_rewrite(asked, said, None), "likeness")
             return said
         case buttons.EXPORT, []:
             asked.answer_with_file("Everything that is stored about you.", *await privacy.export(desk, caller))

@@ -60,6 +60,16 @@ class RewindBody(_Body):
     message_id: str = Identifier
 
 
+class ConsentBody(_Body):
+    to: Literal["remember", "train"]
+    granted: bool
+
+
+class LikenessBody(_Body):
+    number: int = Field(ge=1, le=999_999_999)
+    agreed: bool
+
+
 class SceneBody(_Body):
     text: str | None = None
 
@@ -233,6 +243,21 @@ class MemoryShown(BaseModel):
 
 class MemoriesAnswer(BaseModel):
     memories: list[MemoryShown]
+
+
+class LikenessShown(BaseModel):
+    number: int
+    name: str
+    state: Literal["asked", "agreed", "refused"]
+    text: str
+
+
+class PrivacyAnswer(BaseModel):
+    remember: bool
+    train: bool
+    stored: dict[str, int]  # kind of row -> how many
+    wordings: dict[str, str]
+    likenesses: list[LikenessShown]
 
 
 class VoiceAnswer(BaseModel):

@@ -31,6 +31,7 @@ _PARTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "study": {"type": "string", "pattern": "^[0-9a-f]{8}$"},
     "run": {"type": "string", "minLength": 1, "maxLength": 80, "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]*$"},
     "number": {"type": "integer", "minimum": 1, "maximum": 999_999_999},
+    "build": {"type": "string", "pattern": "^[a-z0-9][a-z0-9._-]{0,63}$", "example": "starter"},
 }
 
 
@@ -77,6 +78,8 @@ DESCRIBED: Final[tuple[Described, ...]] = (
     Described("GET", f"{CHANNEL}/beside/{{message_id}}", "A reply's takes and one's own rating", answers.BesideAnswer),
     Described("POST", f"{CHANNEL}/rate", "Rate a reply", answers.RatedAnswer, answers.RateBody),
     Described("POST", f"{CHANNEL}/edit", "A character has said this instead", answers.TextAnswer, answers.EditBody),
+    Described("POST", f"{CHANNEL}/report", "Tell the moderators of a reply", answers.TextAnswer, answers.RewindBody),
+    Described("POST", f"{CHANNEL}/hide", "Nobody knows of a message any more, for moderators", answers.RewoundAnswer, answers.RewindBody),
     Described("POST", f"{CHANNEL}/rewind", "Take back what came after", answers.RewoundAnswer, answers.RewindBody),
     Described("POST", f"{CHANNEL}/scene", "Where the conversation plays", answers.SceneAnswer, answers.SceneBody),
     Described("GET", f"{CHANNEL}/memories", "What characters remember of the visitor", answers.MemoriesAnswer),
@@ -84,6 +87,11 @@ DESCRIBED: Final[tuple[Described, ...]] = (
     Described("POST", f"{CHANNEL}/memories/{{number}}", "Change a memory", answers.MemoryShown, answers.MemoryChangeBody),
     Described("POST", f"{CHANNEL}/memories/{{number}}/remove", "Forget it", answers.MemoryShown, answers.NothingBody),
     Described("GET", f"{CHANNEL}/export", "The conversation as a file", "text/markdown", query={"form": _FORM}),
+    Described("GET", "/api/privacy", "What is stored about the visitor, and what they agreed to", answers.PrivacyAnswer),
+    Described("POST", "/api/privacy/consent", "Agree, or withdraw", answers.TextAnswer, answers.ConsentBody),
+    Described("POST", "/api/privacy/likeness", "Whether one lends a character one's voice", answers.TextAnswer, answers.LikenessBody),
+    Described("GET", "/api/privacy/export", "Everything about the visitor", _ANY_OBJECT),
+    Described("POST", "/api/privacy/forget", "Remove everything about the visitor", answers.TextAnswer, answers.NothingBody),
     Described("GET", "/api/gallery", "Everybody, in short", answers.GalleryAnswer),
     Described("GET", "/api/gallery/{slug}", "One character in full", answers.CharacterAnswer, query={"name": _TEXT}),
     Described("GET", f"{WORKSHOP}/{{slug}}", "A character's draft and its revisions", _ANY_OBJECT),
@@ -120,6 +128,8 @@ DESCRIBED: Final[tuple[Described, ...]] = (
     Described("GET", "/api/control", "What the house is doing, for operators", _ANY_OBJECT),
     Described("GET", "/api/control/curation/{run}", "Rows to learn from that wait for a look, for operators", _ANY_OBJECT),
     Described("POST", "/api/control/curation/{run}", "What becomes of a row, for operators", _ANY_OBJECT, DecisionBody),
+    Described("GET", "/api/control/builds/{build}", "The report of a build, for operators", "text/markdown"),
+    Described("POST", "/api/control/reports/{number}", "A reported reply stays, for operators", answers.TextAnswer, answers.NothingBody),
     Described("GET", "/metrics", "Numbers for Prometheus, for operators", "text/plain"),
     Described("GET", "/healthz", "Whether it is alive", answers.HealthAnswer),
 )

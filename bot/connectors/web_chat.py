@@ -15,7 +15,7 @@ Requests and events in, requests and events out; who answers and what a command 
     POST /api/channels/{name}/awake             {character, awake}
     GET  /api/channels/{name}/why/{message_id}  what made a reply
     GET  /healthz
-    and what ``web_talk``, ``web_gallery`` and ``web_workshop`` list
+    and what ``web_talk``, ``web_privacy``, ``web_gallery`` and ``web_workshop`` list
 
 Events: ``turn`` (a person spoke), ``typing``, ``begin`` (a reply's first words), ``edit`` (``text``: the whole; ``more``: what was added),
 ``final``, ``remove``, ``again`` (a reply is about to be made anew), ``take`` (another take is shown), ``notice``, ``awake``, ``scene``,
@@ -46,6 +46,7 @@ from bot.connectors.web_events import EventHub
 from bot.connectors.web_files import PageFiles
 from bot.connectors.web_gallery import WebGallery
 from bot.connectors.web_port import WebPort
+from bot.connectors.web_privacy import WebPrivacy
 from bot.connectors.web_rating import WebRating
 from bot.connectors.web_requests import Refused
 from bot.connectors.web_security import WebSecurity, read_tokens
@@ -110,7 +111,7 @@ class WebChat:
         middlewares = [web_api.shape_errors, web_requests.answer_errors, guard, security.middleware]
         app = web.Application(client_max_size=web_requests.BODY_BYTES, middlewares=middlewares)
         app.on_response_prepare.append(_secure)
-        control = WebControl(self._desk, files, lambda: self._hub.listeners)
+        control = WebControl(self._desk, self._callers, files, lambda: self._hub.listeners)
         rating = WebRating(self._desk, self._callers, files)
         app.cleanup_ctx.extend([control.listening, rating.making])
         app.add_routes(
@@ -123,6 +124,7 @@ class WebChat:
                 *control.routes(),
                 *WebCuration(self._desk, self._callers).routes(),
                 *rating.routes(),
+                *WebPrivacy(self._desk, self._callers).routes(),
                 *WebVoice(self._desk, self._callers).routes(),
                 *WebGallery(self._desk, self._callers, files, self._settings.featured).routes(),
                 *WebWorkshop(self._desk, self._callers, files).routes(),

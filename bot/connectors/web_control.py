@@ -1,11 +1,13 @@
 """The control room: what this house is doing, for whoever runs it.
 
-    GET /control        the page
-    GET /api/control    the numbers that it shows
-    GET /metrics        numbers for Prometheus
+    GET  /control                           the page
+    GET  /api/control                       the numbers that it shows, and the replies that were reported
+    GET  /api/control/builds/{build}        the report of a build, as Markdown
+    POST /api/control/reports/{number}      {}: this report is settled, the reply stays
+    GET  /metrics                           numbers for Prometheus
 
-Operators only (``web_security``). Nothing is changed here (``web_curation`` changes what is learnt from), and nobody is named but
-channels by their keys.
+Operators only (``web_security``); ``web_curation`` changes what is learnt from. Nobody is named but channels by their keys, and nobody's
+words are shown but a character's that somebody reported.
 """
 
 from __future__ import annotations
@@ -24,8 +26,11 @@ from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4, CollectorRegistry, Proce
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from bot.commands import admin, model
+from bot.commands.build_report import build_report
 from bot.commands.desk import Desk
-from bot.connectors.web_callers import OPERATOR
+from bot.connectors import web_requests
+from bot.connectors.web_callers import OPERATOR, Callers
 from bot.connectors.web_control_log import Troubles
 from bot.connectors.web_control_runs import Collected, Runs, collected
 from bot.connectors.web_files import PageFiles
@@ -33,7 +38,7 @@ from bot.connectors.web_security import opens_a_page, operators_only, to_the_doo
 from bot.engine import models
 from bot.engine.scheduler import Status
 from bot.jobs.jobs import read_runs
-from bot.memory.store import BuildStanding, ConsentCount, StoreStatus
+from bot.memory.store import BuildStanding, ConsentCount, Report, StoreStatus
 
 STORED_SECONDS: Final = 10.0  # how old the database's numbers may be: some of them read every reply
 TROUBLES_SHOWN: Final = 100
@@ -54,8 +59,8 @@ class _Stored:
 class WebControl:
     """``open_pages`` tells how many pages listen to channels."""
 
-    def __init__(self, desk: Desk, files: PageFiles, open_pages: Callable[[], int]) -> None:
-        self._desk, self._files, self._open_pages = desk, files, open_pages
+    def __init__(self, desk: Desk, callers: Callers, files: PageFiles, open_pages: Callable[[], int]) -> None:
+        self._desk, self._callers, self._files, self._open_pages = desk, callers, files, open_pages
         self._runs = Runs(desk.data / "runs")
         self._troubles = Troubles()
         self._began = time.time()
@@ -67,6 +72,8 @@ class WebControl:
         return [
             web.get("/control", self._page),
             web.get("/api/control", self._tell),
+            web.get("/api/control/builds/{build}", self._build),
+            web.post(r"/api/control/reports/{number:\d{1,15}}", self._settle),
             web.get("/metrics", self._metrics),
         ]
 
@@ -87,7 +94,8 @@ class WebControl:
         stored = await self._numbers()
         async with self._reading:  # its cache is for one thread at a time
             runs = await asyncio.to_thread(self._runs.told)
-        builds = await asyncio.to_thread(_builds, self._desk.models, self._desk.engine.build, stored.builds)
+        canary = await model.canary(self._desk)
+        builds = await asyncio.to_thread(_builds, self._desk.models, self._desk.engine.build, canary.build if canary else "", stored.builds)
         jobs = await asyncio.to_thread(read_runs, self._desk.data)
         live = sorted(self._desk.router.live, key=lambda c: (not c.busy, -c.waiting, str(c.key)))
         response = web.json_response(
@@ -101,6 +109,8 @@ class WebControl:
                 "channels": [{"key": str(c.key), "busy": c.busy, "waiting": c.waiting, "place": c.place} for c in live[:CHANNELS_SHOWN]],
                 "stored": asdict(stored.status),
                 "consents": [asdict(count) for count in stored.consents],
+                "canary": dict(canary.shape()) if canary is not None else None,
+                "reports": [_report(report) for report in await admin.reports(self._desk, self._callers.of(request))],
                 "builds": builds,
                 "curation": [asdict(rows) for rows in stored.collected],
                 "runs": [asdict(run) for run in runs],
@@ -111,6 +121,16 @@ class WebControl:
         )
         response.enable_compression()
         return response
+
+    async def _build(self, request: web.Request) -> web.StreamResponse:
+        operators_only(request)
+        text = await build_report(self._desk.store, self._desk.models, request.match_info["build"])
+        return web.Response(text=text, content_type="text/markdown", headers={"Cache-Control": "no-store"})
+
+    async def _settle(self, request: web.Request) -> web.StreamResponse:
+        operators_only(request)
+        await web_requests.read_body(request, {})
+        return web.json_response({"text": await admin.settle(self._desk, self._callers.of(request), int(request.match_info["number"]))})
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         operators_only(request)
@@ -171,6 +191,18 @@ def _of_people(stored: _Stored) -> list[Metric]:
     return [consents, stars, _gauge("troupe_ratings", "Ratings of a build", {b.build: b.ratings for b in stored.builds}, "build")]
 
 
+def _report(report: Report) -> dict[str, Any]:
+    return {
+        "number": report.reply_id,
+        "channel": str(report.channel),
+        "character": report.character,
+        "text": report.text,
+        "build": report.build,
+        "people": report.people,
+        "at": report.at.isoformat(),
+    }
+
+
 def _gauge(name: str, about: str, values: dict[str, Any], label: str) -> GaugeMetricFamily:
     family = GaugeMetricFamily(name, about, labels=[label])
     for value, number in values.items():
@@ -191,7 +223,7 @@ def _status(desk: Desk) -> Status:
     return status if isinstance(status, Status) else Status()
 
 
-def _builds(folder: Path, serving: str, standings: list[BuildStanding]) -> list[dict[str, Any]]:
+def _builds(folder: Path, serving: str, canary: str, standings: list[BuildStanding]) -> list[dict[str, Any]]:
     """What lies in the folder of models, and what has answered and is gone. Blocking."""
     met = {standing.build: standing for standing in standings}
     found: list[dict[str, Any]] = []
@@ -201,14 +233,17 @@ def _builds(folder: Path, serving: str, standings: list[BuildStanding]) -> list[
         manifest = models.read_manifest(path) or {}
         digest = manifest.get("sha256")
         build = f"{path.stem}@{digest[:8]}" if isinstance(digest, str) else f"unmanaged:{path.stem}"
-        found.append(_build(build, manifest, met.pop(build, None), serving, here=True))
-    return found + [_build(build, {}, standing, serving, here=False) for build, standing in met.items()]
+        found.append(_build(build, manifest, met.pop(build, None), serving, canary, here=True))
+    return found + [_build(build, {}, standing, serving, canary, here=False) for build, standing in met.items()]
 
 
-def _build(build: str, manifest: dict[str, Any], standing: BuildStanding | None, serving: str, *, here: bool) -> dict[str, Any]:
+def _build(
+    build: str, manifest: dict[str, Any], standing: BuildStanding | None, serving: str, canary: str, *, here: bool
+) -> dict[str, Any]:
     return {
         "build": build,
         "serving": build == serving,
+        "canary": build == canary,
         "here": here,
         "bytes": manifest.get("bytes") if isinstance(manifest.get("bytes"), int) else None,
         "scores": _scores(manifest),

@@ -6,6 +6,8 @@ Below ``/api/channels/{name}``; what is asked is decided in ``bot.commands``.
     GET  /beside/{id}                              how many takes a reply has, which is shown, how the visitor rated it
     POST /rate               {message_id, value}   1 to 5; 0 takes it back
     POST /edit               {message_id, text}    a character has said this instead
+    POST /report             {message_id}          the moderators should see this reply
+    POST /hide               {message_id}          for moderators: nobody knows of it any more
     POST /rewind             {message_id}          everything after it is taken back
     POST /scene              {text}
     GET  /memories                                 what characters remember of the visitor here, and of the place
@@ -50,6 +52,8 @@ class WebTalk:
             web.get(f"{here}/beside/{{message_id}}", self._beside),
             web.post(f"{here}/rate", self._rate),
             web.post(f"{here}/edit", self._edit),
+            web.post(f"{here}/report", self._report),
+            web.post(f"{here}/hide", self._hide),
             web.post(f"{here}/rewind", self._rewind),
             web.post(f"{here}/scene", self._scene),
             web.get(f"{here}/memories", self._memories),
@@ -95,6 +99,18 @@ class WebTalk:
         body = await web_requests.read_body(request, {"message_id": str, "text": str})
         text = await chat_commands.edit(self._desk, self._caller(request), _message_id(body), body.get("text", ""))
         return web.json_response({"text": text})
+
+    async def _report(self, request: web.Request) -> web.StreamResponse:
+        body = await web_requests.read_body(request, {"message_id": str})
+        return web.json_response({"text": await chat_commands.report(self._desk, self._caller(request), _message_id(body))})
+
+    async def _hide(self, request: web.Request) -> web.StreamResponse:
+        body = await web_requests.read_body(request, {"message_id": str})
+        caller = self._caller(request)
+        turn = await chat_commands.hide(self._desk, caller, _message_id(body))
+        if not turn.by_character:  # the port has taken a character's away
+            self._feed(caller).publish("remove", {"id": turn.message_id})
+        return web.json_response({"removed": 1})
 
     async def _rewind(self, request: web.Request) -> web.StreamResponse:
         body = await web_requests.read_body(request, {"message_id": str})

@@ -51,7 +51,7 @@ async def test_everything_that_help_promises_is_a_command(stage):
     in_menus = {"chat edit", "chat hide"}
     assert set(COMMANDS) - in_menus <= offered
     menus = [c["name"] for c in stage.discord.world.commands[""] if c["type"] == 3]
-    assert sorted(menus) == ["Continue", "Edit", "Hide", "Regenerate", "Why"]
+    assert sorted(menus) == ["Continue", "Edit", "Hide or report", "Regenerate", "Why"]
 
 
 async def test_a_character_comes_greets_talks_and_leaves(stage):
@@ -326,10 +326,65 @@ async def test_edit_and_hide_are_for_moderators(stage):
     assert said["content"] == "I never said that."
     assert "Mara Quill: I never said that." in await stage.turns(stage.tavern)
 
-    hidden = await stage.discord.menu(stage.tavern, stage.moderator, "Hide", said)
+    hidden = await stage.discord.menu(stage.tavern, stage.moderator, "Hide or report", said)
     assert "Hidden" in (await hidden.answer())["content"]
     assert stage.discord.said_by(stage.tavern) == []
     assert [t for t in await stage.turns(stage.tavern) if t.startswith("Mara")] == []
+
+
+async def test_members_report_a_reply_and_moderators_see_and_settle_it(stage):
+    """By the menu of the reply, or by its link; the report names the build and not who reported."""
+    await stage.wake(stage.tavern, "mara-quill")
+    (first,) = await stage.hear(stage.tavern, "tell me")
+    (second,) = await stage.hear(stage.tavern, "and then?")
+    asked = await stage.discord.menu(stage.tavern, stage.anna, "Hide or report", first)
+    assert "moderators can see it" in (await asked.answer())["content"]
+    link = f"https://discord.com/channels/{stage.guild['id']}/{stage.tavern['id']}/{first['id']}"
+    assert "reported that already" in await said_to(stage, stage.anna, "chat report", message=link)
+    assert "moderators can see it" in await said_to(stage, stage.anna, "chat report")
+
+    seen = await said_to(stage, stage.moderator, "admin reports")
+    assert link in seen and second["id"] in seen and "by 1 person" in seen and stage.house.desk.engine.build in seen
+    assert stage.anna["id"] not in seen and stage.anna["username"] not in seen
+    assert "2 replies were reported" in await said_to(stage, stage.moderator, "admin status")
+    assert "Only moderators" in await said_to(stage, stage.anna, "admin reports")
+    number = (await stage.house.desk.store.reports())[0].reply_id
+    assert "Only moderators" in await said_to(stage, stage.anna, "admin settle", number=number)
+    assert "is settled" in await said_to(stage, stage.moderator, "admin settle", number=number)
+    await stage.discord.menu(stage.tavern, stage.moderator, "Hide or report", first)
+    await eventually(lambda: _no_reports(stage), "no open report")
+
+
+async def _no_reports(stage):
+    return "Nothing was reported" in await said_to(stage, stage.moderator, "admin reports")
+
+
+async def test_a_character_is_made_of_a_members_messages_when_they_agree_in_private(stage):
+    """Asked with a notice in the channel that pings nobody; answered by a button that only they see."""
+    await stage.wake(stage.tavern, "mara-quill")
+    for number in range(12):
+        await stage.hear(stage.tavern, f"as I always say, number {number}")
+    assert "Only moderators" in await said_to(stage, stage.anna, "character portray", person=stage.anna, name="Tilda Wren")
+    assert "was asked" in await said_to(stage, stage.moderator, "character portray", person=stage.anna, name="Tilda Wren")
+    assert "/privacy has the question" in stage.discord.notices(stage.tavern)[-1]
+    assert "Nobody has asked" in await said_to(stage, stage.moderator, "privacy likeness")
+
+    asked = await stage.discord.slash(stage.tavern, stage.anna, "privacy likeness")
+    question = await asked.answer()
+    assert "nobody can agree for you" in question["content"] and "not answered yet" in question["content"]
+    await stage.discord.press(stage.anna, question, ":yes")
+    await stage.discord.until(lambda: "may be made" in question["content"], "the agreement")
+    assert "Tilda Wren (tilda-wren) is part of the company" in await said_to(
+        stage, stage.moderator, "character portray", person=stage.anna, name="Tilda Wren"
+    )
+
+    asked = await stage.discord.slash(stage.tavern, stage.anna, "privacy likeness")
+    await stage.discord.press(stage.anna, await asked.answer(), ":no")
+    await eventually(lambda: _gone(stage), "the character's end")
+
+
+async def _gone(stage):
+    return "tilda" not in await said_to(stage, stage.moderator, "character list") and await stage.house.desk.store.characters() == []
 
 
 async def test_undo_scene_stop_and_reset(stage):

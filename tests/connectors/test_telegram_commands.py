@@ -413,3 +413,55 @@ async def test_a_blocked_person_may_still_look_after_their_own_data(open_stage):
         assert "not heard" in await said(here, here.private, "/wake mara-quill")
         assert "Stored about you" in await said(here, here.private, "/privacy")
         assert await here.house.desk.store.person(Person("telegram:5", "Anna").id) is None
+
+
+async def test_members_report_a_reply_and_administrators_see_and_settle_it(open_stage):
+    """Who looks after the group reads the reports in a private chat; nobody reads who reported."""
+    async with open_stage(reads_all=True) as here:
+        group = here.group()
+        await here.wake(group, "mara-quill")
+        await said(here, here.private, "/start")
+        here.telegram.say(here.ben, group, "Mara, tell me")
+        await here.answered(group, 1)
+        reply = here.telegram.sent(group)[-1]
+        await here.history(GROUP_KEY)
+        assert "moderators can see it" in await said(here, group, "/report", here.ben, reply_to=reply["message_id"])
+        assert "reported that already" in await said(here, group, "/report", here.ben, reply_to=reply["message_id"])
+
+        assert "Only moderators" in await said(here, group, "/reports", here.ben)
+        here.telegram.say(here.anna, group, "/reports")
+        shown = await here.telegram.until(lambda: [t for t in here.telegram.shown(here.private) if "by 1 person" in t])
+        assert "Mara Quill in telegram:" in shown[-1] and "telegram:6" not in shown[-1] and "Ben" not in shown[-1]
+        [report] = await here.house.desk.store.reports()
+        assert "is settled" in await said(here, group, f"/reports {report.reply_id}")
+        assert await here.house.desk.store.reports() == []
+
+
+async def test_a_character_is_made_of_somebodys_messages_when_they_agree_in_private(open_stage):
+    async with open_stage(reads_all=True) as here:
+        group = here.group()
+        store = here.house.desk.store
+        await here.wake(group, "mara-quill")
+        for number in range(12):
+            last = here.telegram.say(here.ben, group, f"as I always say, number {number}")
+            await here.answered(group, number + 1)
+        mine = here.telegram.world.private(here.ben, here.bot)
+        assert "Only moderators" in await said(here, group, "/portray Tilda Wren", here.ben, reply_to=last["message_id"])
+        here.telegram.say(here.anna, group, "/portray Tilda Wren", reply_to=last["message_id"])
+        await here.telegram.until(lambda: [t for t in here.telegram.shown(group) if "was asked about Tilda Wren" in t])
+        assert [t for t in here.telegram.shown(group) if t.startswith("Ben, a moderator would like")]
+
+        await said(here, mine, "/privacy", here.ben)
+        await pressed(here, mine, here.telegram.sent(mine)[-1]["message_id"], "like", here.ben)
+        question = await here.telegram.until(lambda: next((m for m in here.telegram.sent(mine) if "called Tilda Wren" in m["text"]), None))
+        [like] = await store.likenesses(person_id="telegram:6")
+        assert "may be made" in await pressed(here, mine, question["message_id"], f"like:{like.id}:yes", here.ben)
+        here.telegram.say(here.anna, group, "/portray Tilda Wren", reply_to=last["message_id"])
+        await here.telegram.until(lambda: [t for t in here.telegram.shown(group) if "is part of the company" in t])
+        assert await store.character(f"telegram:{GROUP}", "tilda-wren") is not None
+
+        await said(here, mine, "/privacy", here.ben)
+        await pressed(here, mine, here.telegram.sent(mine)[-1]["message_id"], "like", here.ben)
+        again = await here.telegram.until(lambda: next((m for m in here.telegram.sent(mine) if "You have agreed" in m["text"]), None))
+        assert "is gone" in await pressed(here, mine, again["message_id"], f"like:{like.id}:no", here.ben)
+        assert await store.character(f"telegram:{GROUP}", "tilda-wren") is None

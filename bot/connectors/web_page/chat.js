@@ -5,6 +5,7 @@ import { Company } from "./company.js";
 import { $, el, listNames, portrait, setWords } from "./dom.js";
 import { Feed } from "./feed.js";
 import { saveAs } from "./files.js";
+import { Privacy } from "./privacy.js";
 import { Talk } from "./talk.js";
 import { Scroll, Turns, short } from "./turns.js";
 import { hear, lookForVoice } from "./voice.js";
@@ -291,6 +292,7 @@ const rate = (said, value) => attempt(async () => {
 });
 
 const talk = new Talk({ company, attempt, toast, rate, turns });
+new Privacy({ attempt, forgotten: resync });
 $("export-md").addEventListener("click", () => attempt(() => saveAs(api.exportAddress("markdown"), `${channel}.md`)));
 $("export-jsonl").addEventListener("click", () => attempt(() => saveAs(api.exportAddress("jsonl"), `${channel}.jsonl`)));
 $("language").addEventListener("click", switchLanguage);

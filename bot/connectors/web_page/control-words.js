@@ -4,6 +4,15 @@ import { CHINESE } from "./words-zh.js";
 
 Object.assign(CHINESE, {
   "Control room": "控制室",
+  "Reported replies": "被举报的回复",
+  "Nothing was reported that nobody has looked at.": "没有待处理的举报。",
+  "Reply": "回复",
+  "Where": "位置",
+  "It may stay": "可以保留",
+  "{count} people": "{count} 人",
+  "tried": "试用中",
+  "{build} is tried by {share} % of the channels since {when}. {seen}": "{build} 自 {when} 起由 {share}% 的频道试用。{seen}",
+  "As a file": "存为文件",
   "Blind rating": "盲评",
   "Training runs": "训练",
   "Live channels": "活跃频道",

@@ -1,11 +1,12 @@
 // The control room: asks every other second, and shows what it is told.
 
 import "./control-words.js";
-import { ask } from "./api.js";
+import { ask, json, reach } from "./api.js";
 import { lookThrough } from "./control-curate.js";
 import { curve } from "./control-curve.js";
 import { $, el } from "./dom.js";
-import { frame } from "./frame.js";
+import { offer } from "./files.js";
+import { attempt, frame } from "./frame.js";
 import { locale, number, t } from "./words.js";
 
 const PAUSE_MS = 2000;
@@ -44,10 +45,17 @@ function show(told) {
     c.key, [state(c), c.waiting ? t("{count} waiting", { count: number(c.waiting) }) : ""].filter(Boolean).join(" · "),
   ]);
   fill("builds", told.builds, "", [t("Build"), t("Replies"), t("Rating"), t("Measured")], (b) => [
-    el("span", {}, el("strong", {}, b.build), b.serving ? badge(t("serving"), "good") : null, b.here ? null : badge(t("gone"))),
+    el("span", {}, b.here ? el("button", { type: "button", class: "plain-button", onclick: () => attempt(() => report(b.build)) }, b.build) : el("strong", {}, b.build), b.canary ? badge(t("tried")) : null, b.serving ? badge(t("serving"), "good") : null, b.here ? null : badge(t("gone"))),
     number(b.replies),
     b.ratings ? t("{stars} of 5 ({count})", { stars: number(b.stars), count: number(b.ratings) }) : "–",
     Object.entries(b.scores).slice(0, 6).map(([name, value]) => `${name} ${typeof value === "number" ? number(value) : value}`).join(" · ") || "–",
+  ]);
+  $("canary").hidden = !told.canary;
+  $("canary").textContent = told.canary ? t("{build} is tried by {share} % of the channels since {when}. {seen}", { ...told.canary, share: number(Math.round(100 * told.canary.share)), when: when(told.canary.since) }) : "";
+  fill("reports", told.reports, t("Nothing was reported that nobody has looked at."), [t("Reply"), t("Where"), ""], (r) => [
+    el("span", { dir: "auto" }, el("strong", {}, r.character), ` ${r.text}`),
+    el("span", {}, r.channel.startsWith("web:") ? el("a", { href: `/?${new URLSearchParams({ channel: r.channel.slice(4) })}` }, r.channel) : r.channel, el("small", {}, ` ${r.build} · ${when(r.at)} · ${t("{count} people", { count: number(r.people) })}`)),
+    el("button", { type: "button", class: "plain-button", onclick: () => attempt(() => ask(`/api/control/reports/${r.number}`, json({}))) }, t("It may stay")),
   ]);
   fill("stored", stored(told), t("Nothing is stored yet."), [t("What"), t("Number")], (row) => row);
   fill("curation", told.curation, t("Nothing was collected to learn from."), [t("Run"), t("Rows"), t("Approved"), t("Dropped"), t("Waiting for a look")], (c) => [
@@ -123,6 +131,16 @@ function drawing(run, stage) {
   return el("figure", { "data-run": run.name },
     curve(stage.curve, t("Loss of {name}: {last} nats per token at the last step", { name: `${run.name} ${stage.name}`, last: number(last) })),
     el("figcaption", {}, el("span", { class: "key trained" }, t("trained")), el("span", { class: "key held" }, t("held out")), el("span", {}, told.filter(Boolean).join(" · "))));
+}
+
+async function report(build) {
+  const name = build.replace(/^unmanaged:|@.*$/g, "");
+  const response = await reach(`/api/control/builds/${encodeURIComponent(name)}`);
+  const text = await response.text();
+  $("report-title").textContent = build;
+  $("report-text").textContent = text;
+  $("report-save").onclick = () => offer(new Blob([text], { type: "text/markdown" }), `${name}.md`);
+  $("report-dialog").showModal();
 }
 
 // ------------------------------------------------------------------ tables

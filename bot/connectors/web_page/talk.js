@@ -33,11 +33,13 @@ export class Talk {
     dialog.returnValue = "";
     $("more-text").textContent = short(said.text);
     $("more-edit").hidden = !own || !this.#moderates;
+    $("more-report").hidden = !own;
+    $("more-hide").hidden = !this.#moderates;
     $("stars").hidden = !own;
     $("stars").replaceChildren(...(own ? [1, 2, 3, 4, 5].map((value) =>
       el("button", { type: "button", class: value <= (said.rating ?? 0) ? "on" : "", "aria-label": t("{count} of 5 stars", { count: value }), "aria-pressed": String(said.rating === value),
         onclick: () => { this.rate(said, said.rating === value ? 0 : value); dialog.close(); } }, icon("star"))) : []));
-    dialog.onclose = () => ({ edit: () => this.#edit(said), remember: () => this.#remember(said.text, own ? said.author : this.company.awake[0]?.slug), rewind: () => this.#rewind(said) })[dialog.returnValue]?.();
+    dialog.onclose = () => ({ edit: () => this.#edit(said), remember: () => this.#remember(said.text, own ? said.author : this.company.awake[0]?.slug), rewind: () => this.#rewind(said), report: () => this.attempt(async () => this.toast(t((await api.report(said.id)).text))), hide: () => this.attempt(() => api.hide(said.id)) })[dialog.returnValue]?.();
     dialog.showModal();
   }
 
