@@ -126,6 +126,9 @@ class TrainingSettings(Section):
     tokens: int = Field(120_000, ge=1)
     niceness: int = Field(15, ge=0, le=19)
     method: Literal["dpo", "kto"] = "dpo"
+    judge: str = ""
+    judge_model: str = ""
+    judge_key_env: str = "TROUPE_REMOTE_KEY"
 
 
 class CanarySettings(Section):

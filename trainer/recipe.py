@@ -45,7 +45,7 @@ from trainer.errors import TrainerError
 from trainer.evaluate import evaluate
 from trainer.evaluate_plan import EvaluateSettings
 from trainer.export import MODEL_FILE, AdapterSettings, ExportSettings, export, export_adapter
-from trainer.extract.stage import CHARACTERS, ExtractSettings, extract
+from trainer.extract.stage import CHARACTERS, ExtractSettings, extract, lent_voices
 from trainer.merge import MergeSettings, merge
 from trainer.mix import MIXED, MixSettings, mix
 from trainer.preferences import PreferSettings, prefer
@@ -72,6 +72,7 @@ class Recipe(Section):
     source: Path | None = None  # a text, or a folder of texts; empty: the characters are there already
     characters: Path = Path("characters")
     models: Path = Path("gguf")
+    config: Path = Path("config.toml")  # names the database that knows who lends a character their voice; read for a chat alone
     extract: ExtractSettings = ExtractSettings()
     profile: ProfileSettings = ProfileSettings()
     methods: tuple[str, ...] = ()  # that synthesize goes through, one after the other; empty: the one that its section names
@@ -136,6 +137,7 @@ def load_recipe(path: Path) -> Recipe:
             "models": home / recipe.models,
             "evaluate": measuring,
             "publish": recipe.publish.model_copy(update={"characters": home / house if house else None}),
+            "config": home / recipe.config,
             "dataset": recipe.dataset.model_copy(update={"instructions": home / instructions if instructions else None}),
         }
     )
@@ -213,7 +215,7 @@ def _characters_steps(recipe: Recipe, run: Path) -> tuple[list[Step], Path]:
         return [], recipe.characters
     source, extracted, profiled = recipe.source, run / "extract", run / "profile"
     return [
-        Step("extract", lambda: extract(source, extracted, recipe.extract)),
+        Step("extract", lambda: extract(source, extracted, recipe.extract, lambda: lent_voices(recipe.config))),
         Step("profile", lambda: profile(extracted / CHARACTERS, profiled, recipe.profile)),
     ], profiled / CHARACTERS
 

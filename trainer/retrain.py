@@ -1,8 +1,8 @@
 """``troupe-train retrain``: what people agreed to give -> a build that they prefer, or a reason why not.
 
-collect -> dataset -> lessons -> sft -> merged -> prefer -> merge -> export -> quantize -> evaluate -> gate -> publish. It continues from
-the build that is served. Killed at any moment, the same command goes on where it was. Learning again from what people wrote and chose
-in place of a model's replies is what CharacterGLM calls self-refinement (METHODS.md).
+collect -> dataset -> lessons -> sft -> merged -> prefer -> merge -> export -> quantize -> evaluate (-> judge) -> gate -> publish. It
+continues from the build that is served. Killed at any moment, the same command goes on where it was. Learning again from what people
+wrote and chose in place of a model's replies is what CharacterGLM calls self-refinement (METHODS.md).
 """
 
 from __future__ import annotations
@@ -34,9 +34,11 @@ from trainer.preferences import PreferSettings, prefer
 from trainer.publish import place
 from trainer.quantize import QuantizeSettings, quantize
 from trainer.retrain_gate import NEW, OLD, TABLE, GateSettings, Verdict, gate
+from trainer.retrain_judge import judge_replies
 from trainer.retrain_lessons import PEOPLE_FILE, LessonSettings, lessons
 from trainer.runs import run_folder, working_in
 from trainer.served import Served
+from trainer.teacher import TeacherSettings
 from trainer.tune import TuneSettings, tune
 
 BEGAN_FROM = "began_from.json"
@@ -63,6 +65,9 @@ class RetrainSettings(Section):
     questions: int = Field(6, ge=0)
     every: int = Field(2, ge=1)  # take every n-th held-out line of the company
     watch: int = Field(4, ge=1)
+    judge: str = ""  # a third model that compares replies blindly: a GGUF, or the address of an OpenAI-compatible server; empty: nobody
+    judge_model: str = ""  # the server's name of it
+    judge_key_env: str = "TROUPE_REMOTE_KEY"
     threads: int | None = Field(None, ge=1)
 
 
@@ -121,8 +126,15 @@ def retrain(
     tell("evaluate")
     new = quantized / MODEL_FILE
     measured = evaluate({OLD: served, NEW: new}, places.characters, run / "evaluate", _evaluating(base, settings))
+    opinion = None
+    if settings.judge:
+        tell("judge")
+        asked = TeacherSettings(
+            teacher=settings.judge, teacher_model=settings.judge_model, teacher_key_env=settings.judge_key_env, models=places.models
+        )
+        opinion = judge_replies(served, new, learnt, run / "judge", asked, settings.threads)
     tell("gate")
-    verdict = gate(served, new, learnt, measured, run / "gate", judging)
+    verdict = gate(served, new, learnt, measured, run / "gate", judging, opinion)
     if not verdict.passed:
         raise GateFailed(f"{name} is not served and stays in {run}: {'; '.join(verdict.reasons)}")
     tell("publish")

@@ -55,15 +55,19 @@ class Verdict:
         return [f"{c.name}: {c.new} after {c.old}; {c.rule}" for c in self.checks if not c.passed]
 
 
-def gate(old: Path, new: Path, lessons: Path, evaluation: Path, into: Path, settings: GateSettings) -> Verdict:
+def gate(
+    old: Path, new: Path, lessons: Path, evaluation: Path, into: Path, settings: GateSettings, opinion: Interval | None = None
+) -> Verdict:
     """Compare two model files. ``evaluation`` is a finished ``evaluate`` of both, called ``old`` and ``new``.
+
+    ``opinion`` is how often a judge preferred the new one, where one was asked.
 
     Returns the verdict, which stands in ``into`` as ``gate.json`` and ``GATE.md``; it is not made twice.
     """
     stage = begin(
         into,
         "gate",
-        inputs={"old": old, "new": new, "lessons": lessons, "figures": evaluation / FIGURES},
+        inputs={"old": old, "new": new, "lessons": lessons, "figures": evaluation / FIGURES, "opinion": str(opinion or "")},
         settings=settings.model_dump(mode="json", exclude={"threads"}),
         seed=0,
     )
@@ -71,7 +75,7 @@ def gate(old: Path, new: Path, lessons: Path, evaluation: Path, into: Path, sett
         return read_verdict(into)
     figures = json.loads((evaluation / FIGURES).read_text(encoding="utf-8"))["models"]
     before, after = (_pairs(path, lessons, settings.threads) for path in (old, new))
-    verdict = judge(figures[OLD], figures[NEW], before, after, settings)
+    verdict = judge(figures[OLD], figures[NEW], before, after, settings, opinion)
     (into / GATE).write_text(json.dumps(asdict(verdict), ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     (into / TABLE).write_text(table(verdict), encoding="utf-8")
     stage.finish({"passed": verdict.passed, **{c.name: f"{c.old} -> {c.new}" for c in verdict.checks}})
@@ -107,7 +111,14 @@ class Pair:
         return self.rejected.nats - self.chosen.nats
 
 
-def judge(old: Mapping[str, Any], new: Mapping[str, Any], before: Sequence[Pair], after: Sequence[Pair], settings: GateSettings) -> Verdict:
+def judge(
+    old: Mapping[str, Any],
+    new: Mapping[str, Any],
+    before: Sequence[Pair],
+    after: Sequence[Pair],
+    settings: GateSettings,
+    opinion: Interval | None = None,
+) -> Verdict:
     """Every check, whether or not an earlier one failed: an operator wants to know all of it."""
     checks = [
         _preference(before, after),
@@ -117,6 +128,7 @@ def judge(old: Mapping[str, Any], new: Mapping[str, Any], before: Sequence[Pair]
         _count("assistant talk when teased", old["probes"], new["probes"], "assistant_talk", "playful", settings, more_is_better=False),
         _faults(old["faults"], new["faults"], settings),
         *_identified(old.get("identification"), new.get("identification"), settings),
+        *_opinions(opinion),
     ]
     return Verdict(all(c.passed for c in checks), tuple(checks))
 
@@ -186,3 +198,11 @@ def _identified(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None, se
         return []
     least = old["bundles"] - settings.identification
     return [Check("who is speaking", f"{old['bundles']:.2f}", f"{new['bundles']:.2f}", new["bundles"] >= least, f"at least {least:.2f}")]
+
+
+def _opinions(opinion: Interval | None) -> list[Check]:
+    """Not surely worse in the eyes of a judge who does not know which is which."""
+    if opinion is None:
+        return []
+    told = f"preferred {opinion.mean:.0%} [{opinion.low:.0%}, {opinion.high:.0%}]"
+    return [Check("a judge, blind", "", told, opinion.high >= 0.5, "preferred half the time, as far as the interval tells")]

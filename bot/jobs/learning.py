@@ -90,6 +90,7 @@ def command(config: Config, run: str) -> Sequence[str]:
     words = ["retrain", "--run", run, "--name", run, "--runs", str(config.paths.data / RUNS), "--config", str(config.file)]
     words += ["--nice", str(training.niceness), "--tokens", str(training.tokens), "--method", training.method]
     words += ["--approved-only", str(training.approved_only)]
+    words += ["--judge", training.judge, "--judge-model", training.judge_model, "--judge-key-env", training.judge_key_env]
     return (sys.executable, "-m", "trainer", *words)
 
 

@@ -1,5 +1,6 @@
 """A text becomes rows, and rows become characters' lines with what was really said before them."""
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -8,14 +9,16 @@ from pathlib import Path
 import pytest
 
 from bot.characters.cast import Cast
-from bot.config import CharacterSettings
+from bot.config import CharacterSettings, MemorySettings
+from bot.memory.collected import leave_files
+from bot.memory.store import Store
 from tests.house import HERE
 from trainer.__main__ import main
 from trainer.dataset import DatasetSettings, divide
 from trainer.errors import RunRefused, SourceRefused
 from trainer.extract.aliases import Aliases, read_aliases
 from trainer.extract.speech import read_rows
-from trainer.extract.stage import ROWS, SPEAKERS, ExtractSettings, extract
+from trainer.extract.stage import ROWS, SPEAKERS, ExtractSettings, extract, lent_voices
 from trainer.manifest import MANIFEST
 
 pytestmark = pytest.mark.trainer
@@ -202,7 +205,7 @@ def test_what_cannot_be_read_ends_in_a_sentence_that_says_what_to_do(tmp_path, n
     (tmp_path / name).write_bytes(data)
 
     with pytest.raises(SourceRefused, match=sentence):
-        extract(tmp_path / name, tmp_path / "extract", few(people_agreed=True))
+        extract(tmp_path / name, tmp_path / "extract", few(), lambda: frozenset({"telegram:1"}))
 
 
 def test_another_encoding_is_read_when_it_is_named(tmp_path):
@@ -214,16 +217,42 @@ def test_another_encoding_is_read_when_it_is_named(tmp_path):
     assert "café" in next(r.line for r in read_rows(folder / ROWS) if r.speaker == "Anna")
 
 
-def test_a_chat_is_not_learnt_from_without_everybodys_agreement(tmp_path):
-    """DESIGN §8: what people said belongs to them."""
-    messages = [{"type": "message", "from": name, "text": f"line {n}", "date": "2026-01-01T10:00:00"} for n in range(12) for name in "AB"]
+def test_of_a_chat_only_those_are_read_who_lent_their_voice(tmp_path):
+    """DESIGN §8: what people said belongs to them. The others are no context either, and a withdrawal finds the rows."""
+    names = {"A": 1, "B": 2, "C": 3}
+    messages = [
+        {"type": "message", "from": name, "from_id": f"user{number}", "text": f"{name} says {n}", "date": "2026-01-01T10:00:00"}
+        for n in range(12)
+        for name, number in names.items()
+    ]
     (tmp_path / "result.json").write_text(json.dumps({"name": "us", "messages": messages}), encoding="utf-8")
+    run = tmp_path / "data" / "runs" / "us"
 
-    with pytest.raises(SourceRefused, match="agreement of each of them"):
-        extract(tmp_path / "result.json", tmp_path / "extract", few())
+    for lent in (frozenset(), frozenset({"telegram:9"})):
+        with pytest.raises(SourceRefused, match="none of them has agreed"):
+            extract(tmp_path / "result.json", run / "extract", few(), lambda lent=lent: lent)
+    folder = extract(tmp_path / "result.json", run / "extract", few(), lambda: frozenset({"telegram:1", "telegram:2"}))
 
-    folder = extract(tmp_path / "result.json", tmp_path / "extract", few(people_agreed=True))
     assert json.loads((folder / SPEAKERS).read_text())["speakers"] == {"A": 12, "B": 12}
+    assert json.loads((folder / "manifest.json").read_text())["figures"]["without_agreement"] == 12
+    held = b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
+    assert b"C says" not in held and b"A says" in held
+    assert leave_files(tmp_path / "data", tmp_path / "gguf", "telegram:1").runs == ("us",)
+    assert not any(b"A says" in path.read_bytes() for path in run.rglob("*") if path.is_file())
+
+
+def test_who_has_agreed_is_asked_of_the_database(tmp_path):
+    (tmp_path / "config.toml").write_text('[paths]\ndata = "data"\n')
+
+    async def agree():
+        store = await Store.open(MemorySettings(), tmp_path / "data")
+        asked = await store.ask_likeness("discord:7", "discord:1", "Tilda", by="discord:8")
+        await store.answer_likeness(asked.id, agreed=True, channel=None, wording="likeness-1")
+        await store.close()
+
+    asyncio.run(agree())
+
+    assert lent_voices(tmp_path / "config.toml") == {"discord:7"}
 
 
 def test_a_folder_of_several_formats_asks_which(tmp_path):

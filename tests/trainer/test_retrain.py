@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -12,10 +13,12 @@ from bot.engine.models import check, current_name, read_manifest, set_current
 from bot.memory.collected import digest, trained_with
 from bot.memory.store import Store
 from bot.messages import Person
+from tests.loopback.openai_server import openai_server
 from tests.trainer.talks import agree, exchange
 from trainer.collect import CollectSettings, collect
 from trainer.converter import convert, converter
 from trainer.errors import GateFailed, RunRefused, SourceRefused
+from trainer.evaluate_intervals import mean
 from trainer.export import ExportSettings
 from trainer.likelihood import Measured
 from trainer.merge import MergeSettings, merge
@@ -23,8 +26,10 @@ from trainer.preferences import PreferSettings, prefer
 from trainer.publish import place
 from trainer.retrain import Places, RetrainSettings, retrain
 from trainer.retrain_gate import GATE, TABLE, GateSettings, Pair, gate, judge, learnt, preferred
+from trainer.retrain_judge import Shown, compare, judge_replies
 from trainer.retrain_lessons import PAIRS, TEST_CHOSEN, TEST_REJECTED, LessonSettings, lessons, read_pairs, read_thumbs
 from trainer.samples import read_samples
+from trainer.teacher import TeacherSettings
 
 pytestmark = pytest.mark.trainer
 
@@ -258,3 +263,33 @@ def test_a_build_that_prefers_nothing_more_than_before_fails():
     assert preferred(AFTER).mean == 1.0
     assert learnt(BEFORE, AFTER).low > 0
     assert replace(AFTER[0]).margin > 0
+
+
+async def test_a_judge_compares_replies_without_knowing_whose_they_are():
+    """One who likes what is longer, one who always says A, and one who says nothing of use."""
+
+    def longer(question):
+        a, b = re.findall(r"^(?:A|B): (.*)$", question["messages"][-1]["content"], re.MULTILINE)
+        return "A" if len(a) > len(b) else "B"
+
+    shown = [Shown("Well?", "Aye.", "Aye, and then some."), Shown("Well?", "No, and that is that.", "No."), Shown("Well?", "So.", "So.")]
+    scores = {}
+    for name, reply in (("longer", longer), ("first", lambda _: "A"), ("useless", lambda _: "I could not say.")):
+        async with openai_server(reply=reply) as server:
+            scores[name] = await compare(shown, TeacherSettings(teacher=server.base_url, teacher_model="judge"))
+
+    assert scores == {"longer": [1.0, 0.0, 0.5], "first": [0.5] * 3, "useless": [0.5] * 3}
+
+
+def test_the_same_model_twice_is_preferred_half_the_time_and_that_passes(taught, tiny_gguf, tmp_path):
+    """The judge is the tiny model itself: replies that are alike are not even shown to it."""
+    folder, judge_is = taught(), TeacherSettings(teacher=str(tiny_gguf), context_tokens=512, concurrent=1)
+
+    opinion = judge_replies(tiny_gguf, tiny_gguf, folder, tmp_path / "judge", judge_is, 1)
+
+    assert opinion == judge_replies(tiny_gguf, tiny_gguf, folder, tmp_path / "judge", judge_is, 1)
+    assert opinion.mean == 0.5
+    [check] = [c for c in judge(FINE, FINE, BEFORE, AFTER, GateSettings(), opinion).checks if c.name == "a judge, blind"]
+    assert check.passed
+    worse = judge(FINE, FINE, BEFORE, AFTER, GateSettings(), mean([0.0] * 9 + [0.5]))
+    assert [c.name for c in worse.checks if not c.passed] == ["a judge, blind"]

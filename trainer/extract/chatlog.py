@@ -130,7 +130,8 @@ def _discord(talk: _Talk, message: Mapping[str, Any]) -> Iterator[Speech]:
     name = author.get("nickname") or author.get("global_name") or author.get("name") or author.get("username")
     scene = talk.scene(_time(message.get("timestamp")))
     if text.strip() and name:
-        yield Speech(scene, str(name), " ".join(text.split()))
+        number = author.get("id")
+        yield Speech(scene, str(name), " ".join(text.split()), person=f"discord:{number}" if number else None)
 
 
 def _telegram(talk: _Talk, message: Mapping[str, Any]) -> Iterator[Speech]:
@@ -142,7 +143,9 @@ def _telegram(talk: _Talk, message: Mapping[str, Any]) -> Iterator[Speech]:
     scene = talk.scene(_time(message.get("date")))
     name = message.get("from") or message.get("actor")
     if isinstance(text, str) and text.strip() and isinstance(name, str):
-        yield Speech(scene, name, " ".join(text.split()))
+        sender = str(message.get("from_id") or "")
+        person = f"telegram:{sender.removeprefix('user')}" if sender.startswith("user") else None
+        yield Speech(scene, name, " ".join(text.split()), person=person)
 
 
 def _time(text: object) -> datetime | None:

@@ -21,7 +21,7 @@ class Format:
     name: str
     about: str
     read: Reader
-    by_people: bool = False  # written by people who are alive: it needs their agreement
+    by_people: bool = False  # written by people who are alive: only who lends a character their voice is read
 
 
 FORMATS = {

@@ -22,6 +22,7 @@ class Speech:
     line: str
     stage: tuple[str, ...] = ()
     attribution: Attribution = "attributed"  # how sure the speaker is; novels do not name everybody who speaks
+    person: str | None = None  # the id of whoever is alive and wrote it, where the source is a chat
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Row:
     line: str
     stage: tuple[str, ...]
     attribution: Attribution
+    person: str | None = None
 
     @property
     def spoken(self) -> bool:
@@ -47,7 +49,7 @@ def number(speeches: Iterable[Speech]) -> Iterator[Row]:
     for position, speech in enumerate(speeches):
         turn = turn + 1 if speech.scene == scene else 0
         scene = speech.scene
-        yield Row(f"{position:06}", speech.scene, turn, speech.speaker, speech.line, speech.stage, speech.attribution)
+        yield Row(f"{position:06}", speech.scene, turn, speech.speaker, speech.line, speech.stage, speech.attribution, speech.person)
 
 
 def write_rows(path: Path, rows: Iterable[Row]) -> int:

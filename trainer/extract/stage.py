@@ -2,14 +2,18 @@
 
 ``rows.jsonl`` holds everything that was said, ``speakers.json`` who said how much, ``characters/<slug>/`` a card to begin with,
 ``lines.jsonl`` with true context and ``held_out.jsonl``. Text of any length is read bit by bit, several times.
+
+Of a chat between people only those are read who have agreed that characters be made from what they say (``bot.memory.likenesses``);
+everybody else's messages are no context either. Rows name the person, so that a withdrawal finds them and what was made of them.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,7 +23,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from bot.config import Section
+from bot.config import Section, load_config
+from bot.memory.store import Store
 from trainer.errors import SourceRefused
 from trainer.extract.aliases import Aliases, read_aliases
 from trainer.extract.exchanges import Part, part, starting_card, write_character
@@ -31,6 +36,10 @@ from trainer.options import add_run, add_settings, settings_from
 from trainer.runs import run_folder, working_in
 
 ROWS, SPEAKERS, CHARACTERS = "rows.jsonl", "speakers.json", "characters"
+NOBODY_AGREED = (
+    "is a chat between people, and none of them has agreed that characters be made from what they say; a moderator asks with "
+    "/character portray (Telegram: /portray), and each person answers alone, with /privacy"
+)
 
 
 class ExtractSettings(Section):
@@ -46,21 +55,21 @@ class ExtractSettings(Section):
     held_out: tuple[str, ...] = ()  # scenes, acts or chapters; empty: the end of everybody's lines
     tail: float = Field(0.15, ge=0, lt=0.9)  # the last share of lines, where no scenes are given
     unsure: bool = False  # also lines whose speaker was only inferred
-    people_agreed: bool = False  # everybody in a chat export agreed to being learnt from
 
 
-def extract(source: Path, into: Path, settings: ExtractSettings) -> Path:
+def extract(source: Path, into: Path, settings: ExtractSettings, lent: Callable[[], frozenset[str]] = frozenset) -> Path:
     """Read a file, or all files of a folder that have one format. Returns ``into``.
 
+    ``lent`` gives the ids of the people who have agreed to it; it is asked only about a chat between people.
+
     Raises:
-        SourceRefused: unknown format, wrong encoding, nothing said in it, or somebody who says too little.
+        SourceRefused: unknown format, wrong encoding, nothing said in it, nobody who agreed, or somebody who says too little.
     """
     found = sources_of(source, settings.encoding, settings.format)
     kind = found[0][1]
-    if kind.by_people and not settings.people_agreed:
-        raise SourceRefused(
-            f"{source}: is a chat between people; learning from it needs the agreement of each of them. With it, add --people-agreed true"
-        )
+    voices = lent() if kind.by_people else None
+    if voices is not None and not voices:
+        raise SourceRefused(f"{source}: {NOBODY_AGREED}")
     inputs: dict[str, Path | str] = {f"source {s.path.name}" if len(found) == 1 else _within(s.path, source): s.path for s, _ in found}
     if settings.aliases:
         inputs["aliases"] = settings.aliases
@@ -68,21 +77,26 @@ def extract(source: Path, into: Path, settings: ExtractSettings) -> Path:
     if stage.finished:
         return into
     try:
-        return stage.finish(_carry_out(source, found, into, settings))
+        return stage.finish(_carry_out(source, found, into, settings, voices))
     except SourceRefused:
         (into / BEGUN).unlink(missing_ok=True)  # nothing is kept of it: the next call may ask for something else
         raise
 
 
-def _carry_out(source: Path, found: Sequence[tuple[Source, Format]], into: Path, settings: ExtractSettings) -> dict[str, Any]:
+def _carry_out(
+    source: Path, found: Sequence[tuple[Source, Format]], into: Path, settings: ExtractSettings, voices: frozenset[str] | None
+) -> dict[str, Any]:
     table = read_aliases(settings.aliases) if settings.aliases else {}
     aliases = Aliases(table)
     raw = into / "raw.jsonl"
-    write_rows(raw, number(_seen(_all(found, table), aliases)))
+    left_out: Counter[str] = Counter()
+    write_rows(raw, number(_seen(_agreed(_all(found, table), voices, left_out), aliases)))
     rows = into / ROWS
     write_rows(rows, _named(read_rows(raw), aliases))
     raw.unlink()
     told = _speakers(read_rows(rows))
+    if not told["speeches"] and left_out:
+        raise SourceRefused(f"{source}: {NOBODY_AGREED}")
     if not told["speeches"]:
         raise SourceRefused(f"{source}: nobody says anything in it when it is read as {found[0][1].about}; say what it is with --format")
     title = settings.title or source.stem
@@ -93,7 +107,7 @@ def _carry_out(source: Path, found: Sequence[tuple[Source, Format]], into: Path,
         partners = [name for name, _ in Counter(e.with_name for e in one.taught if e.with_name).most_common(3)]
         write_character(into / CHARACTERS / one.slug, starting_card(one, title, partners), one.taught, one.held_out)
     write_json(into / SPEAKERS, told)
-    return _figures(found[0][1], told, parts)
+    return {**_figures(found[0][1], told, parts), **left_out}
 
 
 def _all(found: Sequence[tuple[Source, Format]], table: dict[str, str]) -> Iterator[Speech]:
@@ -102,6 +116,14 @@ def _all(found: Sequence[tuple[Source, Format]], table: dict[str, str]) -> Itera
         for source, kind in found:
             yield from kind.read(source, table)
             progress.advance(task)
+
+
+def _agreed(speeches: Iterable[Speech], voices: frozenset[str] | None, left_out: Counter[str]) -> Iterator[Speech]:
+    for speech in speeches:
+        if voices is None or speech.person in voices:
+            yield speech
+        else:
+            left_out["without_agreement"] += 1
 
 
 def _seen(speeches: Iterable[Speech], aliases: Aliases) -> Iterator[Speech]:
@@ -195,14 +217,33 @@ def _within(path: Path, root: Path) -> str:
 def arguments(parser: ArgumentParser) -> None:
     parser.add_argument("source", type=Path, help=f"a file, or a folder of files of one format: {', '.join(FORMATS)}")
     add_run(parser)
+    parser.add_argument("--config", type=Path, default=Path("config.toml"), metavar="FILE", help="where a chat's people have agreed")
     add_settings(parser, ExtractSettings)
 
 
 def command(args: Namespace) -> None:
     settings = settings_from(args, ExtractSettings)
     with working_in(run_folder(args.runs, args.run)) as run:
-        folder = extract(args.source, run / "extract", settings)
+        folder = extract(args.source, run / "extract", settings, lambda: lent_voices(args.config))
     show(folder, Console())
+
+
+def lent_voices(config: Path) -> frozenset[str]:
+    """Who has agreed that characters be made from what they say, in the database that this config.toml names.
+
+    Raises:
+        ConfigError, StoreError: it cannot be read.
+    """
+    settings = load_config(config)
+
+    async def read() -> frozenset[str]:
+        store = await Store.open(settings.memory, settings.paths.data)
+        try:
+            return await store.lent_voices()
+        finally:
+            await store.close()
+
+    return asyncio.run(read())
 
 
 def show(folder: Path, console: Console) -> None:
