@@ -80,6 +80,9 @@ async def test_forgetting_leaves_nothing_of_a_person_in_the_data_folder(config, 
         await store.put_recap(GUILD, "house/ada", bens.id, f"Anna said that {CANARY}.")
         await registering.create(house.desk, as_("moderator"), "Cora", description="Cora mends clocks.")
         await admin.block(house.desk, as_("moderator", person=BEN), "user", "discord:666")
+        await chat.report(house.desk, as_())
+        await store.ask_likeness(ANNA.id, GUILD.scope, "Tilda Wren", by=BEN.id)
+        await store.ask_likeness(BEN.id, GUILD.scope, "Otto Pell", by=ANNA.id)
         await store.backup(config.paths.data / "backups" / "yesterday.db")
         assert found_in(config.paths.data, CANARY, "discord:501", "telegram:90210") != []
 
@@ -90,6 +93,7 @@ async def test_forgetting_leaves_nothing_of_a_person_in_the_data_folder(config, 
         assert found_in(config.paths.data, CANARY, "discord:501", "telegram:90210", "90210", "<@501>", "<@!501>") == []
         assert [t.text for t in await store.history(GUILD, None, limit=9)] == ["<@0> is nice, and <@0> too."]
         assert (await privacy.status(house.desk, as_())).stored == {}
+        assert [(asked.person_id, asked.asked_by) for asked in await store.likenesses()] == [(BEN.id, "")]
         [reply] = await asyncio.wait_for(await house.router.hear(said("Ada?", port, channel=GUILD, mentions=("house/ada",))), 60)
         assert reply.text
     assert found_in(config.paths.data, CANARY) == []

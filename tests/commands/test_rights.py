@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from bot.commands import admin, character, chat, lore, memory, model, privacy, registering
+from bot.commands import admin, character, chat, likeness, lore, memory, model, privacy, registering
 from bot.commands.desk import MADE_UP
 from bot.commands.help import COMMANDS, help_text
 from bot.errors import BotError, CharacterNotFound, CommandRefused
@@ -24,6 +24,9 @@ EVERYBODY = {
     "scene": lambda desk, who: chat.scene(desk, who, "A quay."),
     "undo": lambda desk, who: chat.undo(desk, who),
     "rate": lambda desk, who: chat.rate(desk, who, "up"),
+    "report": lambda desk, who: chat.report(desk, who, "none"),
+    "questions": lambda desk, who: likeness.questions(desk, who),
+    "answer": lambda desk, who: likeness.answer(desk, who, 1, True),
     "regenerate": lambda desk, who: chat.regenerate(desk, who),
     "go_on": lambda desk, who: chat.go_on(desk, who),
     "previous_take": lambda desk, who: chat.previous_take(desk, who),
@@ -54,6 +57,9 @@ MODERATORS = {
     "blocked": lambda desk, who: admin.blocked(desk, who),
     "quota": lambda desk, who: admin.quota(desk, who, person_per_minute=5),
     "channel": lambda desk, who: admin.channel(desk, who, cascade=1),
+    "portray": lambda desk, who: likeness.portray(desk, who, BEN.id, "Tilda Wren"),
+    "reports": lambda desk, who: admin.reports(desk, who),
+    "settle": lambda desk, who: admin.settle(desk, who, 1),
     "admin status": lambda desk, who: admin.status(desk, who),
 }
 OPERATORS = {
@@ -68,6 +74,7 @@ OPERATORS = {
     "export of another": lambda desk, who: privacy.export(desk, who, BEN.id),
     "model status": lambda desk, who: model.status(desk, who),
     "model use": lambda desk, who: model.use(desk, who, "nothing"),
+    "model try": lambda desk, who: model.try_out(desk, who, "nothing"),
     "model rollback": lambda desk, who: model.rollback(desk, who),
     "forget another": lambda desk, who: privacy.forget(desk, who, BEN.id),
 }

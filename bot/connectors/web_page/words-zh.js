@@ -309,6 +309,13 @@ export const CHINESE = {
   "Forget everything about you?": "忘掉关于你的一切？",
   "What you said, what was answered, what was remembered and what was collected to learn from is removed, here and everywhere. There is no way back.": "你说的话、得到的回答、记住的事和收集来学习的内容，都会在此处和别处删除，无法恢复。",
   "Remove everything": "全部删除",
+  // Texts of bot/commands/privacy.py, as they are asked there.
+  "Troupe stores what you say where its characters can hear you, so that they can answer and remember you. You may turn that off at any time: then your words are used while the conversation runs and stored no longer than it takes to answer. What was stored before stays until you remove it with /privacy forget.": "在角色听得到的地方，Troupe 会存下你说的话，好让他们回答并记住你。你随时可以关掉：那样你的话只在对话进行时使用，回答完就不再保存。以前存下的会留着，直到你用「忘掉我」删除。",
+  "You may let whoever runs this Troupe use what you say to its characters, and their replies to you, to train the model that speaks for them. This is off until you agree, and off again from the moment you withdraw. Nobody can agree for you. A model that was trained before cannot unlearn, but is listed, so that it can be taken out of use.": "你可以允许运营者用你对角色说的话和他们的回答来训练替他们说话的模型。你同意之前是关闭的，撤回之后立刻关闭。没有人能替你同意。已经训练过的模型无法忘掉，但会列出来，好让人停用。",
+  "You are remembered from your next message on.": "从你的下一条消息起，你会被记住。",
+  "Your words are not stored from your next message on. What is stored already, /privacy forget removes.": "从你的下一条消息起，你的话不再保存。已经存下的，用「忘掉我」删除。",
+  "Thank you: from your next message on, what you say to characters may be used for training. You may withdraw at any time.": "谢谢：从你的下一条消息起，你对角色说的话可用于训练。你随时可以撤回。",
+  "Nothing you say is used for training.": "你说的话不会用于训练。",
   "Let go to bring this card into the company": "松手，把这张角色卡带进剧团",
   "{name} is part of the company.": "{name}加入了剧团。",
 
