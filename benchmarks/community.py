@@ -11,7 +11,7 @@ a file that was cut off, which the bot has to refuse while the other goes on.
 
 Training reads ``--budget`` and ``--bad-budget`` tokens at the most: under half an hour on two cores at 100 tokens/s. Killed at any
 moment, the same command goes on: talking with the part that was begun (its forty turns are said again), training where it was.
-``--anew`` begins from nothing.
+``--anew`` begins from nothing, ``--train-anew`` from what was said.
 """
 
 from __future__ import annotations
@@ -90,6 +90,7 @@ class Plan:
     reply_tokens: int = 60
     short_words: int = SHORT_WORDS
     patience: float = 0.6  # share of replies that are too long and let be
+    prefer_rate: float | None = None  # of learning from pairs; None: retrain's own
     cast: tuple[str, ...] = CAST
     threads: int | None = None
 
@@ -377,10 +378,11 @@ def _places(config: Config, converter: ExportSettings | None) -> Places:
 
 def _settings(plan: Plan) -> RetrainSettings:
     few = plan.probes <= 4
-    return RetrainSettings(
+    settings = RetrainSettings(
         seed=plan.seed, tokens=plan.budget, types=plan.types, probes=plan.probes, watch=plan.watch, questions=1 if few else 4,
         every=8 if few else 2, threads=plan.threads,
     )  # fmt: skip
+    return settings if plan.prefer_rate is None else settings.model_copy(update={"prefer_rate": plan.prefer_rate})
 
 
 async def _retrain_badly(
@@ -536,13 +538,18 @@ def main() -> None:
     parser.add_argument("--model", type=Path, help="another GGUF than the starter")
     parser.add_argument("--out", type=Path, help="the figures as JSON")
     usual = Plan()
+    parser.add_argument("--train-anew", action="store_true", help="keep what was said, and train and judge anew")
+    parser.add_argument("--prefer-rate", type=float, help="of learning from pairs, in place of retrain's own")
     parser.add_argument("--threads", type=int, help="of the engine and of training; 1 where others compute beside")
     for name in ("people", "turns", "after", "budget", "bad_budget", "seed", "probes"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(usual, name))
     args = parser.parse_args()
     if args.anew:
         shutil.rmtree(args.work, ignore_errors=True)
+    if args.train_anew:
+        shutil.rmtree(args.work / "data" / RUNS, ignore_errors=True)
     plan = Plan(args.people, args.turns, args.after, args.budget, args.bad_budget, args.seed, probes=args.probes, threads=args.threads)
+    plan = replace(plan, prefer_rate=args.prefer_rate)
     outcome = asyncio.run(run_community(args.work, plan, model=args.model))
     told = json.dumps(asdict(outcome), indent=1, ensure_ascii=False)
     print(told)
