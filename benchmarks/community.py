@@ -505,7 +505,7 @@ async def _refuse_cut_off(house: House, community: Community, gguf: Path, outcom
     assert isinstance(engine, SwappingEngine)
     served = engine.build
     whole = gguf / f"{served.rpartition(':')[2].partition('@')[0]}.gguf"
-    half = gguf / f"{TORN}.partial"
+    half = gguf.parent / f"{TORN}.half"
     half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
     place(half, gguf, TORN, stages={})
     half.unlink()
