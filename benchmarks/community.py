@@ -82,7 +82,7 @@ class Plan:
     turns: int = 2000
     after: int = 240
     budget: int = 120_000
-    bad_budget: int = 40_000
+    bad_budget: int = 40_000  # 0: there is no bad build
     seed: int = 7
     types: tuple[str, ...] = ("Q8_0", "Q6_K")
     probes: int = 40
@@ -287,7 +287,8 @@ async def run_community(
         community = Community(house, plan, outcome)
         before = await _talk(community, work, outcome, tell)
         await _retrain(work, config, plan, outcome, gate, converter, tell)
-        await _retrain_badly(work, config, plan, outcome, gate, converter, tell)
+        if plan.bad_budget:
+            await _retrain_badly(work, config, plan, outcome, gate, converter, tell)
         _search(work, community, outcome)
         await _swap(house, community, gguf, outcome, tell)
         after = await community.talk(community.more(plan.after), judge=False)
