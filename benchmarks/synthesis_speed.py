@@ -105,7 +105,7 @@ def main() -> None:
     parser.add_argument("--characters", type=Path, default=Path("characters"))
     parser.add_argument("--questions", type=int, default=24)
     parser.add_argument("--concurrent", type=int, default=8)
-    parser.add_argument("--tokens", type=int, default=40)
+    parser.add_argument("--tokens", type=int, default=40, help="of every answer, ends ignored; at least 16")
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
     found = asyncio.run(measure(args))

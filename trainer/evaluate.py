@@ -48,6 +48,10 @@ def evaluate(models: Mapping[str, Path], characters: Path, into: Path, settings:
     for name, path in models.items():
         if not path.is_file():
             raise TrainerError(f"{name}: {path}: there is no such model file; give a GGUF")
+    if settings.judge and "replies" not in settings.measure:
+        raise TrainerError("a judge is shown replies to held-out questions; add replies to measure")
+    if settings.items and "items" not in settings.measure:
+        raise TrainerError(f"{settings.items} is given and not measured; add items to measure")
     given = {name: path for name, path in (("items", settings.items), ("encoder", settings.encoder)) if path}
     stage = begin(
         into,

