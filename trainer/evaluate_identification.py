@@ -17,7 +17,9 @@ import numpy as np
 
 BUNDLE = 10
 BUNDLINGS = 40  # times that each character's replies are shuffled into bundles
-_SMOOTHING = 0.3
+# Half of every probability is everybody's. Adding a count to each word instead takes more from whoever says less: the tersest of the
+# company was never recognised, not by her real lines either. The share was chosen on real held-out lines.
+_BACKGROUND = 0.5
 _TOKEN = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+(?:['’][^\W\u3400-\u9fff]+)?|[^\w\s]")
 _MASK = "\ue000"
 
@@ -46,18 +48,19 @@ def features(text: str) -> Counter[str]:
 
 
 class NaiveBayes:
-    """Multinomial naive Bayes with additive smoothing and equal priors."""
+    """Multinomial naive Bayes with equal priors, smoothed by what all speakers have in common (Jelinek and Mercer 1980)."""
 
     def __init__(self, lines: Mapping[str, Sequence[str]]) -> None:
         """``lines``: real, masked lines by character."""
         counts = {who: sum((features(line) for line in of), Counter[str]()) for who, of in lines.items()}
         self._words = {w: i for i, w in enumerate(sorted(set().union(*counts.values())))}
         self.speakers = sorted(counts)
-        table = np.full((len(self.speakers), len(self._words)), _SMOOTHING)
+        table = np.zeros((len(self.speakers), len(self._words)))
         for row, who in enumerate(self.speakers):
             for word, count in counts[who].items():
                 table[row, self._words[word]] += count
-        self._logs = np.log(table / table.sum(axis=1, keepdims=True))  # (speakers, words)
+        own = table / table.sum(axis=1, keepdims=True)
+        self._logs = np.log((1 - _BACKGROUND) * own + _BACKGROUND * own.mean(axis=0))  # (speakers, words)
 
     def weigh(self, line: str) -> np.ndarray:
         """Each speaker's log-likelihood of one line. A bundle's is the sum over its lines."""
