@@ -19,8 +19,9 @@ from playwright.async_api import Browser, Locator, Page, Route, async_playwright
 from bot.commands import voice
 from bot.config import Config
 from bot.connectors.web_files import PAGE
-from tests.connectors.web_house import LONG_REPLY, PATIENCE_SECONDS, Served, serve, web_settings
+from tests.connectors.web_house import PATIENCE_SECONDS, Served, serve, web_settings
 from tests.house import LOBBY, settings
+from tests.loopback.openai_server import openai_server
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 ARGUMENTS = (
@@ -28,6 +29,7 @@ ARGUMENTS = (
     "--disable-background-networking --disable-component-update --disable-sync"
 ).split()
 SCREENSHOTS = os.environ.get("TROUPE_SCREENSHOTS", "")
+RUNAWAY = ("Ahoy, ",) * 6000
 PHONE, DESK = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
 
 pytestmark = [
@@ -52,9 +54,11 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 
 @pytest.fixture
 async def talkative(tmp_path: Path) -> AsyncIterator[Served]:
-    """Characters whose replies take seconds."""
-    async with serve(web_settings(tmp_path, reply_tokens=LONG_REPLY)) as running:
-        yield running
+    """Characters whose replies take minutes: a word at a time, at a pace that no browser is too slow for."""
+    async with openai_server(words=RUNAWAY, pause_seconds=0.05) as engine:
+        remote = {"base_url": engine.base_url, "model": "m"}
+        async with serve(web_settings(tmp_path, engine={"remote": remote})) as running:
+            yield running
 
 
 @asynccontextmanager
@@ -130,7 +134,7 @@ async def test_a_runaway_reply_is_stopped(chromium: Browser, talkative: Served, 
         await everybody_is_silent(page, 1)
 
         said = await page.locator(".turn.character .words").text_content()
-        assert said and len(said) < LONG_REPLY
+        assert said and len(said) < len("".join(RUNAWAY))
 
 
 async def test_a_reply_is_made_again_in_its_place_continued_and_explained(chromium: Browser, served: Served) -> None:
