@@ -80,7 +80,7 @@ threads = 1
 [export]
 cache = "{tools}"
 gate_samples = 2
-gate_prompts = 1
+gate_prompts = 0
 [quantize]
 types = ["Q8_0"]
 samples = 2
