@@ -9,7 +9,8 @@ run:
 
 test:
 	$(PYTHON) dev/install.py test
-	.venv/bin/python -m pytest -n auto --dist loadfile
+	# The longest files first, so that no worker waits for the other at the end.
+	.venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/trainer tests
 
 lint:
 	$(PYTHON) dev/install.py test

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-GAP: Final = 2.5  # so many times as long as one without may a step take in which a prompt is read, too
+GAP: Final = 2.2  # so many times as long as one without may a step take in which a prompt is read, too
 LEAST_TOKENS: Final = 16
 _FIRST_TOKENS: Final = 48  # before anything was measured
 _NEWEST: Final = 0.25  # weight of the newest step
