@@ -175,6 +175,7 @@ async def test_takes_are_turned_rated_corrected_and_seen_on_a_second_page_and_af
         await expect(page.locator(".turn.last [data-deed=up]")).to_have_attribute("aria-pressed", "true")
         await expect(other.locator(".turn.last [data-deed=up]")).to_have_attribute("aria-pressed", "false")
         await page.click(".turn.last [data-deed=after]")
+        await expect(page.locator(".turn.last .takes span")).to_have_text("2 / 2")  # both takes may say the same
         await expect(page.locator(".turn.last .words")).to_have_text(second or "")
 
         await page.click(".turn.last [data-deed=more]")
