@@ -152,13 +152,15 @@ class RemoteEngine:
         # Only what every such server knows: top_k, min_p and the penalties are refused by some of them.
         return {
             "model": self._settings.model,
-            "messages": [{"role": message.role, "content": message.text} for message in prompt.messages],
+            "messages": [],
             "temperature": sampling.temperature,
             "top_p": sampling.top_p,
             "max_tokens": sampling.max_tokens,
             "seed": sampling.seed if sampling.seed is not None else openai.omit,
             "stream": True,
             "stream_options": {"include_usage": True},
+            # Beside the client's own argument, which compares each message with its types: 40 ms of the event loop for 250 of them.
+            "extra_body": {"messages": [{"role": message.role, "content": message.text} for message in prompt.messages]},
         }
 
     @asynccontextmanager

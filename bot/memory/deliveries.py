@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
 
-from sqlalchemy import Connection, Row, Select, delete, func, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, delete, func, select, update
 
 from bot.errors import StoreError
 from bot.memory import schema
@@ -27,6 +27,11 @@ DeliveryState = Literal["claimed", "opened", "final", "recorded", "failed", "can
 UNFINISHED: tuple[DeliveryState, ...] = ("claimed", "opened", "final")
 
 _replies, _pieces, _turns = schema.replies, schema.pieces, schema.turns
+
+# Said once: putting a statement together costs several times what SQLite takes to answer it, and a reply asks these ten times.
+_BY_ID = select(_replies).where(_replies.c.id == bindparam("of"))
+_CHANGE = update(_replies).where(_replies.c.id == bindparam("of")).returning(*_replies.c)
+_SENT_IDS = select(_pieces.c.message_id).where(_pieces.c.reply_id == bindparam("of")).order_by(_pieces.c.piece)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +67,23 @@ class Deliveries(Part):
 
         def work(connection: Connection) -> Delivery:
             now = self._now()
-            new = connection.execute(
-                self._database.insert(_replies)
-                .values(
-                    channel=cause.channel,
-                    cause_id=cause.id,
-                    position=position,
-                    take=take,
-                    character_id=character_id,
-                    character_name=name,
-                    seed=seed,
-                    state="claimed",
-                    reason="",
-                    text="",
-                    chosen=False,
-                    created_at=now,
-                    updated_at=now,
-                )
-                .on_conflict_do_nothing(index_elements=["cause_id", "position", "take"])
-                .returning(*_replies.c)
-            ).first()
+            claimed = {
+                "channel": cause.channel,
+                "cause_id": cause.id,
+                "position": position,
+                "take": take,
+                "character_id": character_id,
+                "character_name": name,
+                "seed": seed,
+                "state": "claimed",
+                "reason": "",
+                "text": "",
+                "chosen": False,
+                "created_at": now,
+                "updated_at": now,
+            }
+            unless_there = self._database.insert(_replies).on_conflict_do_nothing(index_elements=["cause_id", "position", "take"])
+            new = connection.execute(unless_there.returning(*_replies.c), claimed).first()
             if new is not None:
                 return _delivery_of(new, ())
             here = (_replies.c.cause_id == cause.id) & (_replies.c.position == position) & (_replies.c.take == take)
@@ -99,7 +101,7 @@ class Deliveries(Part):
             stored = schema.storable(sent_id)
             if stored not in sent:
                 piece = {"reply_id": row.id, "piece": len(sent), "channel": row.channel, "message_id": stored}
-                connection.execute(_pieces.insert().values(piece))
+                connection.execute(_pieces.insert(), piece)
                 sent = (*sent, stored)
             return _delivery_of(self._changed(connection, row.id, state="opened" if row.state == "claimed" else row.state), sent)
 
@@ -200,7 +202,7 @@ class Deliveries(Part):
         """Which messages show this reply now, whatever take they show: another take may need more of them, or fewer."""
 
         def work(connection: Connection) -> None:
-            row = connection.execute(select(_replies).where(_replies.c.id == delivery.id)).one()
+            row = connection.execute(_BY_ID, {"of": delivery.id}).one()
             takes = list(connection.execute(select(_replies.c.id).where(_same_reply(row), _replies.c.turn_id.is_not(None))).scalars())
             connection.execute(delete(_pieces).where(_pieces.c.reply_id.in_(takes)))
             where = {"channel": row.channel}
@@ -243,7 +245,7 @@ class Deliveries(Part):
         return await self._database.read(work)
 
     def _in_state(self, connection: Connection, delivery: Delivery, what: str, *states: DeliveryState) -> Row[Any]:
-        row = connection.execute(select(_replies).where(_replies.c.id == delivery.id)).first()
+        row = connection.execute(_BY_ID, {"of": delivery.id}).first()
         if row is None:
             raise StoreError(f"reply {delivery.id} is not there any more; somebody has had it forgotten")
         if row.state not in states:
@@ -251,33 +253,29 @@ class Deliveries(Part):
         return row
 
     def _changed(self, connection: Connection, reply_id: int, **values: Any) -> Row[Any]:
-        statement = update(_replies).where(_replies.c.id == reply_id).values(updated_at=self._now(), **values).returning(*_replies.c)
-        return connection.execute(statement).one()
+        return connection.execute(_CHANGE, {"of": reply_id, "updated_at": self._now(), **values}).one()
 
     def _add_turn(self, connection: Connection, reply: Row[Any], message_id: str, text: str) -> int:
         cause = connection.execute(select(_turns).where(_turns.c.id == reply.cause_id)).one()
         now = self._now()
-        turn_id: int = connection.execute(
-            _turns.insert()
-            .values(
-                channel=reply.channel,
-                message_id=message_id,
-                author_id=reply.character_id,
-                author_name=reply.character_name,
-                by_character=True,
-                text=text,
-                reply_to=cause.message_id,
-                answers=cause.answers or cause.id,
-                mentions=[],
-                direct=cause.direct,
-                sent_at=now,
-                stored_at=now,
-                state="answered",
-                attempts=0,
-                hidden=False,
-            )
-            .returning(_turns.c.id)
-        ).scalar_one()
+        said = {
+            "channel": reply.channel,
+            "message_id": message_id,
+            "author_id": reply.character_id,
+            "author_name": reply.character_name,
+            "by_character": True,
+            "text": text,
+            "reply_to": cause.message_id,
+            "answers": cause.answers or cause.id,
+            "mentions": [],
+            "direct": cause.direct,
+            "sent_at": now,
+            "stored_at": now,
+            "state": "answered",
+            "attempts": 0,
+            "hidden": False,
+        }
+        turn_id: int = connection.execute(_turns.insert().returning(_turns.c.id), said).scalar_one()
         there = select(schema.presence.c.character_id).where(schema.presence.c.turn_id == cause.id)
         note_presence(connection, turn_id, [*connection.execute(there).scalars(), reply.character_id])
         return turn_id
@@ -327,8 +325,7 @@ def _delivery_of(row: Row[Any], sent_ids: tuple[str, ...]) -> Delivery:
 
 
 def _sent_ids(connection: Connection, reply_id: int) -> tuple[str, ...]:
-    wanted = select(_pieces.c.message_id).where(_pieces.c.reply_id == reply_id).order_by(_pieces.c.piece)
-    return tuple(connection.execute(wanted).scalars())
+    return tuple(connection.execute(_SENT_IDS, {"of": reply_id}).scalars())
 
 
 def _same_reply(reply: Any) -> Any:

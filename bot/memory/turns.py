@@ -21,6 +21,7 @@ EVERYBODY = ""  # in ``views``: a reset for every character of the channel
 _turns = schema.turns
 # Where a turn stands in the conversation: a reply stands behind what it answers.
 _standing: ColumnElement[int] = func.coalesce(_turns.c.answers, _turns.c.id)
+_mark = _turns.alias()  # the turn that a history begins or ends with
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,27 +50,24 @@ class Turns(Part):
         def work(connection: Connection) -> Turn | None:
             now = self._now()
             people.seen(self._database, connection, incoming.author, now)
-            row = connection.execute(
-                self._database.insert(_turns)
-                .values(
-                    channel=incoming.channel,
-                    message_id=incoming.message_id,
-                    author_id=incoming.author.id,
-                    author_name=incoming.author.name if keep_words else "",
-                    by_character=False,
-                    text=incoming.text if keep_words else "",
-                    reply_to=incoming.reply_to,
-                    mentions=list(incoming.mentions),
-                    direct=incoming.direct,
-                    sent_at=incoming.sent_at,
-                    stored_at=now,
-                    state=_checked(state),
-                    attempts=0,
-                    hidden=not keep_words,
-                )
-                .on_conflict_do_nothing(index_elements=["channel", "message_id"])
-                .returning(_turns.c.id)
-            ).first()
+            said = {
+                "channel": incoming.channel,
+                "message_id": incoming.message_id,
+                "author_id": incoming.author.id,
+                "author_name": incoming.author.name if keep_words else "",
+                "by_character": False,
+                "text": incoming.text if keep_words else "",
+                "reply_to": incoming.reply_to,
+                "mentions": list(incoming.mentions),
+                "direct": incoming.direct,
+                "sent_at": incoming.sent_at,
+                "stored_at": now,
+                "state": _checked(state),
+                "attempts": 0,
+                "hidden": not keep_words,
+            }
+            unless_there = self._database.insert(_turns).on_conflict_do_nothing(index_elements=["channel", "message_id"])
+            row = connection.execute(unless_there.returning(_turns.c.id), said).first()
             if row is None:
                 return None
             note_presence(connection, row.id, present)
@@ -258,8 +256,7 @@ def turn_of(row: Row[Any]) -> Turn:
 
 
 def _standing_of(turn_id: int) -> ColumnElement[int]:
-    turn = _turns.alias()
-    standing = select(func.coalesce(turn.c.answers, turn.c.id)).where(turn.c.id == turn_id).scalar_subquery()
+    standing = select(func.coalesce(_mark.c.answers, _mark.c.id)).where(_mark.c.id == turn_id).scalar_subquery()
     return func.coalesce(standing, turn_id)  # a turn that was forgotten still marks its place
 
 
