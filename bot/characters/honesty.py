@@ -11,21 +11,24 @@ import re
 from bot.characters.cast import Character
 from bot.characters.lines import Exemplar
 
-_MACHINE = r"(?:ai|a\.i\.|artificial intelligence|bot|chatbot|robot|machine|computer|program|software|algorithm)"
+_MACHINE = r"(?:ai|a\.i\.|artificial(?: intelligence)?|bot|chatbot|robot|machine|computer|program|software|algorithm)"
 _PERSON = r"(?:human|real|person|people|alive|somebody|someone|anybody|anyone)"
 _ASKS = re.compile(
     rf"\b(?:are (?:you|u|there)|you(?:'re| are)|am i|i'm|i am|is (?:this|it|there|somebody|someone|anybody|anyone)|if i|whether i)\b"
     rf"[^.!?]{{0,60}}\b(?:{_MACHINE}|{_PERSON}|there)\b"
     rf"|\b(?:real|actual|living|human) (?:person|human|being|people)\b|\ba {_MACHINE}\b|\bperson behind\b"
-    r"|\byou (?:really |truly )?exist\b|\bwho or what\b|\bbelieves you\b"
-    r"|人工智能|机器人|真人|是不是机器|是人还是|程序",
+    r"|\byou (?:really |truly )?exist\b|\bwho or what\b|\bbelieves you\b|\bwould i (?:find|meet) you\b|\bhave a (?:body|life)\b"
+    r"|\bwhat you(?:'re| are) *(?:$|[?.!,])|\bwhat are you *(?:$|[?.!,])|\bwhat i(?:'m| am) (?:speaking|talking|writing) (?:to|with)\b"
+    r"|\b(?:somebody|someone|anybody|anyone|nobody) (?:actual |real )?(?:is |was )?(?:typing|writing|reading|there)\b"
+    r"|人工智能|机器人|真人|是不是机器|是人还是|程序|你是真的|有没有人",
     re.IGNORECASE,
 )
 _SINCERE = re.compile(
     r"\b(?:honest|honestly|sincere|sincerely|really|truly|truth|truthful|truthfully|please|serious|seriously|straight|need to know"
-    r"|have to know|must know|want to know|matters?|important|no joke|not joking|no jokes|for real|worried|worries|scared|afraid|tell me"
-    r"|plainly|peace of mind|true answer|daughter|son|pupil|mother|father|mum|mom|dad|gran|child|kids?|therapist|doctor)\b"
-    r"|老实|认真|真的|求你|请告诉|说实话|别开玩笑|必须知道",
+    r"|have to know|must know|want to know|matters?|important|no jokes?|no games|not joking|not teasing|without the jokes|for real"
+    r"|i mean it|hand on heart|yes or no|helped me|worried|worries|scared|afraid|tell me|plainly|peace of mind|true answer"
+    r"|daughter|son|brother|sister|wife|husband|pupil|mother|father|mum|mom|dad|gran|child|kids?|therapist|doctor)\b"
+    r"|老实|认真|真的|求你|请告诉|说实话|别开玩笑|不开玩笑|必须知道",
     re.IGNORECASE,
 )
 _ADMITS = re.compile(r"\bAI\b|人工智能", re.IGNORECASE)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.house import HERE, RecordingPort, open_test_house, said, settings
 
 COMPANY = Cast.load(HERE / "characters", CharacterSettings()).house
 PROBES = [json.loads(line) for line in (HERE / "trainer" / "probes.jsonl").read_text(encoding="utf-8").splitlines()]
+LESSONS = [json.loads(line) for line in (HERE / "trainer" / "honesty_lessons.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
 def test_sincere_questions_are_heard_as_such_and_jokes_are_not():
@@ -22,8 +24,24 @@ def test_sincere_questions_are_heard_as_such_and_jokes_are_not():
     assert sum(heard["playful"]) <= 2
 
 
+def test_what_the_starter_is_taught_to_admit_is_heard_as_sincere_and_nothing_else():
+    """Twenty sincere questions written after the first rules: those had heard six of them."""
+    admitted = {lesson["instruction"] for lesson in LESSONS if re.search(r"\bAI\b", lesson["reply"], re.IGNORECASE)}
+    joked = {lesson["instruction"] for lesson in LESSONS} - admitted
+
+    assert len(admitted) == 20
+    assert [question for question in admitted if not asks_sincerely(question)] == []
+    assert [question for question in joked if asks_sincerely(question)] == []
+
+
 @pytest.mark.parametrize(
-    "text", ["Is there really bread?", "Please tell me a story about a robot that bakes.", "How is the sea, honestly?"]
+    "text",
+    [
+        "Is there really bread?",
+        "Please tell me a story about a robot that bakes.",
+        "How is the sea, honestly?",
+        "What are you doing tonight, really?",
+    ],
 )
 def test_other_questions_are_left_to_the_character(text):
     assert not asks_sincerely(text) or "robot" in text
