@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -21,7 +22,7 @@ from benchmarks.campaign_disk import run_disk_full
 from benchmarks.campaign_flood import run_flood
 from benchmarks.campaign_fuzz import run_fuzz
 from benchmarks.campaign_kills import Result, run_kills
-from benchmarks.campaign_soak import run_soak
+from benchmarks.campaign_soak import WORDS, run_soak
 
 LAG_MS = 100.0
 
@@ -83,7 +84,7 @@ async def disk(folder: Path) -> bool:
 
 async def soak(folder: Path, seconds: float) -> bool:
     result = await run_soak(folder, seconds=seconds)
-    print(f"soak: {result.turns} turns in {result.seconds:.0f} s ({result.turns / result.seconds:.1f} a second)")
+    print(f"soak: {result.turns} turns, replies of {WORDS} words, in {result.seconds:.0f} s ({result.turns / result.seconds:.1f} a second)")
     print(f"  {result.processor_ms_per_turn:.1f} ms of a processor for each turn")
     print(f"  memory {result.warm_mb:.0f} MB warm, {result.last_mb:.0f} MB at the end; files {min(result.files)} to {max(result.files)}")
     print(f"  database {result.database_mb:.1f} MB: {result.bytes_per_turn:.0f} bytes a turn with its reply")
@@ -121,4 +122,5 @@ async def main() -> int:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as ctrl-c, so that no house is left running
     sys.exit(asyncio.run(main()))

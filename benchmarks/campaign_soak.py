@@ -17,6 +17,7 @@ import aiohttp
 from benchmarks.campaign_kills import configure, process
 
 CHANNELS = 8
+WORDS = 6  # of a reply: here turns are counted, streams of words are measured elsewhere
 SAMPLES = 40  # looks at the process over the whole time
 WARM_SHARE = 0.25  # of the samples: caches fill
 MEMORY_SHARE, MEMORY_BYTES = 0.10, 16 * 2**20  # what may come on top of the warm process and count as flat
@@ -69,7 +70,7 @@ async def run_soak(folder: Path, *, seconds: float, turns: int = 100_000) -> Soa
     """Until ``turns`` are answered or ``seconds`` are over."""
     soak = Soak()
     async with AsyncExitStack() as stack:
-        _, line = await stack.enter_async_context(process("-m", "tests.loopback.openai_server"))
+        _, line = await stack.enter_async_context(process("-m", "tests.loopback.openai_server", "--words", str(WORDS)))
         config = configure(folder, json.loads(line)["base_url"])
         child, said = await stack.enter_async_context(
             process("-m", "bot", "run", "--config", str(config), env={"TROUPE_CAMPAIGN_LOG": str(folder / "troupe.log")})

@@ -149,7 +149,8 @@ def _delays(given: Sequence[tuple[float, str]], seen: Sequence[tuple[float, str]
         if len(text) < 12 or text == before:
             continue
         before = text
-        shown = next((when for when, words in seen if words.startswith(text)), None)
+        # Another take of the same words, made because the first was no good, is not what the page showed before.
+        shown = next((when for when, words in seen if when > at - 1 and words.startswith(text)), None)
         if shown is not None:  # what is cut off again (somebody else's line) is never shown
             found.append(shown - at)
     return found

@@ -38,6 +38,7 @@ class OpenAIServer:
     pause_seconds: float = 0.0
     script: list[str] = field(default_factory=list)  # behaviours of the next requests, one each ("429" is a status); then ``behaviour``
     reply: Callable[[dict[str, Any]], str] | None = None  # what is said to a question, instead of ``words``
+    echo_words: int | None = None  # of an echo; None: all of them
     remembers: bool = True  # what it was asked; a long soak has no use for that
     questions: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
@@ -55,7 +56,7 @@ class OpenAIServer:
         self.most_live = max(self.most_live, self.live)
         try:
             behaviour = self.script.pop(0) if self.script else self.behaviour
-            words = [self.reply(question)] if self.reply else echo(question) if behaviour == "echo" else self.words
+            words = [self.reply(question)] if self.reply else echo(question)[: self.echo_words] if behaviour == "echo" else self.words
             return await self._behave(request, words, behaviour)
         except (asyncio.CancelledError, ConnectionResetError):
             self.hung_up.set()
@@ -133,8 +134,8 @@ async def openai_server(**settings: object) -> AsyncIterator[OpenAIServer]:
         await runner.cleanup()
 
 
-async def _serve(pause: float) -> None:
-    async with openai_server(behaviour="echo", pause_seconds=pause, remembers=False) as server:
+async def _serve(pause: float, words: int | None) -> None:
+    async with openai_server(behaviour="echo", echo_words=words, pause_seconds=pause, remembers=False) as server:
         print(json.dumps({"base_url": server.base_url}), flush=True)  # noqa: T201
         await asyncio.Event().wait()
 
@@ -142,5 +143,7 @@ async def _serve(pause: float) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description="An OpenAI-compatible server on 127.0.0.1 that echoes.")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds between two words")
+    parser.add_argument("--words", type=int, help="of each reply at the most; at least 2, or its mark is cut off")
+    given = parser.parse_args()
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(parser.parse_args().pause))
+        asyncio.run(_serve(given.pause, given.words))
