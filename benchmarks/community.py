@@ -276,10 +276,12 @@ async def run_community(
     _prepare(gguf, model)
     config = Config(
         paths=Paths(characters=characters, models=gguf, data=work / "data"),
-        # People come and go: six turns back is what a conversation here has, and what is not read again is said sooner.
+        # These people look at the length of a reply, two thousand times: little else than its character is shown to the model, and
+        # prompts are read in larger pieces than where somebody waits for every word.
         sessions={"settle_seconds": 0, "cascade": 0, "reply_tokens": plan.reply_tokens, "channel_messages_per_minute": 0,
-                  "person_messages_per_minute": 0, "recap_turns": 0, "history_turns": 6},
-        engine={"threads": plan.threads or "auto", "watch_seconds": 0},
+                  "person_messages_per_minute": 0, "recap_turns": 0, "history_turns": 2},
+        retrieval={"exemplars": 1},
+        engine={"threads": plan.threads or "auto", "watch_seconds": 0, "chunk_tokens": 64},
     )  # fmt: skip
     training = f"{plan.budget:,} and {plan.bad_budget:,} tokens of training"
     tell(f"seed {plan.seed}: {plan.people} people, {len(plan.cast)} characters, {plan.turns} turns, {training}")

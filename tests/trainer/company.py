@@ -69,3 +69,32 @@ def write_lines(path: Path, ids: str, manner: str, thoughts: dict[str, str]) -> 
         for i, (subject, thought) in enumerate(thoughts.items())
     ]
     path.write_text("".join(f"{json.dumps(r)}\n" for r in rows), encoding="utf-8")
+
+
+def small_recipe(base: Path, tools: Path, source: str, *, extract: str = "", publish: str = "") -> str:
+    """A recipe that a tiny model goes through in seconds. ``source`` is its line that says what is learnt from."""
+    return f"""
+name = "small"
+base = "{base}"
+{source}
+{extract}
+[dataset]
+draws = 1
+watch = 1
+fixed = [2, 0]
+[tune]
+watches = 2
+threads = 1
+[export]
+cache = "{tools}"
+gate_samples = 2
+gate_prompts = 0
+[quantize]
+types = ["Q8_0"]
+samples = 2
+rounds = 1
+threads = 1
+[publish]
+name = "small-1"
+{publish}
+"""

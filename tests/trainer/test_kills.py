@@ -12,7 +12,7 @@ from bot.characters.cast import Cast
 from bot.config import CharacterSettings
 from bot.engine.models import check
 from tests.house import HERE
-from tests.trainer.company import MANNERS, QUESTIONS, THOUGHTS, UNSEEN
+from tests.trainer.company import MANNERS, QUESTIONS, THOUGHTS, UNSEEN, small_recipe
 from trainer.__main__ import main
 from trainer.dataset import TRAIN
 from trainer.runs import list_runs
@@ -63,34 +63,8 @@ def recipe(tmp_path, tiny_base, tools):
             lines += [f"{who.upper()}. {manner.format(f'{thought} {who[:2] * (i + 2)}')}", ""]
     (tmp_path / "script.txt").write_text("\n".join(lines), encoding="utf-8")
     path = tmp_path / "recipe.toml"
-    path.write_text(
-        f"""
-name = "small"
-base = "{tiny_base}"
-source = "script.txt"
-[extract]
-characters = ["Ada North", "Bo Rye"]
-[dataset]
-draws = 1
-watch = 1
-fixed = [2, 0]
-[tune]
-watches = 2
-threads = 1
-[export]
-cache = "{tools}"
-gate_samples = 2
-gate_prompts = 0
-[quantize]
-types = ["Q8_0"]
-samples = 2
-rounds = 1
-threads = 1
-[publish]
-name = "small-1"
-characters = "house"
-"""
-    )
+    people = '[extract]\ncharacters = ["Ada North", "Bo Rye"]'
+    path.write_text(small_recipe(tiny_base, tools, 'source = "script.txt"', extract=people, publish='characters = "house"'))
     return path
 
 

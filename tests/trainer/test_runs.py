@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from tests.trainer.company import small_recipe
 from trainer.__main__ import main
 from trainer.errors import RunRefused, TrainerError
 from trainer.manifest import BEGUN, MANIFEST, begin, fingerprint
@@ -132,30 +133,7 @@ def test_a_recipes_paths_start_at_its_own_folder_and_its_base_is_everybodys(tmp_
 def test_the_whole_recipe_runs_from_lines_to_a_served_model_and_then_has_nothing_to_do(tmp_path, company, tiny_base, tools, capsys):
     """From characters to ``gguf/current`` in one command; the second time every stage is found finished."""
     recipe = tmp_path / "recipe.toml"
-    recipe.write_text(
-        f"""
-name = "small"
-base = "{tiny_base}"
-characters = "{company}"
-[dataset]
-draws = 1
-watch = 1
-fixed = [2, 0]
-[tune]
-watches = 2
-threads = 1
-[export]
-cache = "{tools}"
-gate_samples = 2
-gate_prompts = 0
-[quantize]
-types = ["Q8_0"]
-samples = 2
-rounds = 1
-[publish]
-name = "small-1"
-"""
-    )
+    recipe.write_text(small_recipe(tiny_base, tools, f'characters = "{company}"'))
 
     assert main(["run", str(recipe), "--runs", str(tmp_path / "runs")]) == 0
     made = (tmp_path / "gguf" / "small-1.gguf").read_bytes()
