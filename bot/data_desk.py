@@ -103,6 +103,7 @@ async def consent(config: Config, person: str, kind: ConsentKind, answer: str) -
 async def forget(config: Config, person: str) -> str:
     async with _store(config) as store:
         rows = await store.forget(_known(person))
+        await asyncio.to_thread(privacy.note_forgetting, config.paths.data)
         return str(await privacy.forget_traces(store, config.paths.models, person, rows))
 
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Protocol
 
 from bot.commands.desk import MADE_UP
+from bot.commands.privacy import follow_forgetting
 from bot.config import Config
 from bot.connectors import discord_chat
 from bot.connectors.telegram_account import bot_tokens
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 
 INTERRUPTED = 130  # what a shell expects of a process that Ctrl-C ended
 OVERDUE = 1
+_FORGETTING_SECONDS = 2.0  # how long words may stay in memory that a command beside this process has deleted
 
 
 class Connector(Protocol):
@@ -73,7 +75,11 @@ async def serve(config: Config, announce: Callable[[str], None]) -> None:
             connected.push_async_callback(jobs.stop)
             await jobs.start()
             engine = house.desk.engine
-            beside = [asyncio.create_task(_warm(house, engine), name="warm prefixes")]
+            forgetting = follow_forgetting(house.desk, config.paths.data, _FORGETTING_SECONDS)
+            beside = [
+                asyncio.create_task(_warm(house, engine), name="warm prefixes"),
+                asyncio.create_task(forgetting, name="follow forgetting"),
+            ]
             if isinstance(engine, SwappingEngine) and config.engine.watch_seconds:
                 engine.prepare = partial(_warm, house)
                 beside.append(asyncio.create_task(engine.watch(config.engine.watch_seconds), name="watch gguf/current"))

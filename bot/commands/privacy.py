@@ -16,13 +16,14 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bot.commands.desk import Caller, Desk, operators_only
-from bot.errors import CommandRefused, StoreBusy, StoreError
+from bot.errors import BotError, CommandRefused, StoreBusy, StoreError
 from bot.memory.collected import Reached, forget_saved_states, leave_files
 from bot.memory.store import Consent, ConsentKind, Store
 
 log = logging.getLogger(__name__)
 
 EXPORT_PAUSE_SECONDS = 600.0
+FORGOTTEN = "forgotten"  # in the data folder: when a command beside the server last had somebody forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,35 @@ async def forget_character(desk: Desk) -> None:
     await desk.company.forget()
     await desk.router.forget_sessions()
     await asyncio.to_thread(forget_saved_states, desk.models)
+
+
+def note_forgetting(data: Path) -> None:
+    """Tell a server that may run beside this process: what it holds in memory may be gone from the database."""
+    (data / FORGOTTEN).write_text(f"{datetime.now(UTC).isoformat()}\n", encoding="utf-8")
+
+
+async def follow_forgetting(desk: Desk, data: Path, seconds: float) -> None:
+    """Let go of what another process has had forgotten, as its note says; look for one every so often. Ends by being cancelled."""
+    known = await asyncio.to_thread(_noted, data)
+    while True:
+        await asyncio.sleep(seconds)
+        noted = await asyncio.to_thread(_noted, data)
+        if noted == known:
+            continue
+        try:
+            await forget_character(desk)
+        except BotError as error:
+            log.warning("what was forgotten beside this process is still in its memory; trying again error=%s", error)
+        else:
+            known = noted
+            log.info("somebody was forgotten beside this process")
+
+
+def _noted(data: Path) -> str:
+    try:
+        return (data / FORGOTTEN).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ""
 
 
 async def leave_training(store: Store, models: Path, person_id: str) -> Reached:

@@ -64,7 +64,7 @@ class Database:
 
         Raises:
             StoreBusy: another process held its lock for longer than ``memory.busy_seconds``.
-        StoreFull: there is no room on the disk.
+            StoreFull: there is no room on the disk.
             StoreError: anything else; says what to do.
         """
         return await self._finish(self._write(work))

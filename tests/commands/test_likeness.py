@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
+from bot import data_desk
 from bot.commands import character, likeness, privacy, registering
 from bot.commands.likeness import AskedFor
-from bot.errors import CommandRefused
+from bot.errors import CharacterNotFound, CommandRefused
 from bot.messages import ChannelKey
 from tests.commands.conftest import ANNA, BEN, GUILD, OTHER
 from tests.commands.test_privacy import found_in
@@ -140,6 +141,29 @@ async def test_its_end_leaves_no_trace_of_it(config, as_, port, forgotten):
             await house.router.hear(said("Ada?", port, channel=GUILD, author=BEN, mentions=("house/ada",))), 60
         )
         assert answered.text
+
+
+async def test_a_running_house_lets_go_of_whom_a_command_beside_it_forgets(house, config, as_, port, talkative):
+    """``troupe data forget`` is another process: the cast and the sessions here had gone on with what it deleted."""
+    await ask(house, as_)
+    await agree(house, as_)
+    await ask(house, as_)
+    scope = house.desk.company.by_id("discord:1/tilda-wren").scope
+    following = asyncio.create_task(privacy.follow_forgetting(house.desk, config.paths.data, 0.05))
+    try:
+        await data_desk.forget(config, ANNA.id)
+        async with asyncio.timeout(20):
+            while house.desk.company.by_id(f"{scope}/tilda-wren") is not None:  # noqa: ASYNC110 - the cast tells nobody when it changes
+                await asyncio.sleep(0.05)
+    finally:
+        following.cancel()
+        await asyncio.gather(following, return_exceptions=True)
+
+    with pytest.raises(CharacterNotFound):
+        await character.wake(house.desk, as_("moderator", person=BEN), "tilda-wren")
+    assert found_in(config.paths.data, MANNER) == []
+    [answered] = await asyncio.wait_for(await house.router.hear(said("Ada?", port, channel=GUILD, author=BEN, mentions=("house/ada",))), 60)
+    assert answered.text
 
 
 async def test_a_withdrawal_takes_the_agreement_out_of_chat_exports_too(house, as_, talkative):

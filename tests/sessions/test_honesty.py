@@ -25,11 +25,11 @@ def test_sincere_questions_are_heard_as_such_and_jokes_are_not():
 
 
 def test_what_the_starter_is_taught_to_admit_is_heard_as_sincere_and_nothing_else():
-    """Twenty sincere questions written after the first rules: those had heard six of them."""
+    """Nineteen sincere questions written after the first rules: those had heard eight of them."""
     admitted = {lesson["instruction"] for lesson in LESSONS if re.search(r"\bAI\b", lesson["reply"], re.IGNORECASE)}
     joked = {lesson["instruction"] for lesson in LESSONS} - admitted
 
-    assert len(admitted) == 20
+    assert len(admitted) == 19
     assert [question for question in admitted if not asks_sincerely(question)] == []
     assert [question for question in joked if asks_sincerely(question)] == []
 
