@@ -1,7 +1,7 @@
 // Requests to the server, and who this browser is.
 
 import { keep } from "./keep.js";
-import { t } from "./words.js";
+import { heard, t } from "./words.js";
 
 export const channel = new URLSearchParams(location.search).get("channel") || "lobby";
 export { keep };
@@ -16,8 +16,8 @@ export function freshId() {
 const person = keep.get("person") || freshId();
 keep.set("person", person);
 
-// What the server says, in this language where it is one of its standing sentences.
-export const sentenceOf = (answer) => (answer?.error ? t(answer.error) : t("That did not work just now. Please try again."));
+// What the server says, in this language.
+export const sentenceOf = (answer) => (answer?.error ? heard(answer.error) : t("That did not work just now. Please try again."));
 
 export class Refusal extends Error {
   // status 0: the server could not be reached, so nobody knows whether it was done.

@@ -1,6 +1,6 @@
 // A talk with a character that is not saved yet. It is kept nowhere.
 
-import { Refusal, json, reach } from "./api.js";
+import { Refusal, json, reach, sentenceOf } from "./api.js";
 import { $, el, setWords } from "./dom.js";
 import { toast } from "./frame.js";
 import { t } from "./words.js";
@@ -56,7 +56,7 @@ export class Trial {
     const row = $("trial").lastElementChild;
     try {
       const response = await reach("/api/workshop/try", { ...json({ draft: this.draft(), character: this.slug, turns, name: this.name() }), signal: going.signal });
-      if (!response.ok) throw new Refusal((await response.json()).error, response.status);
+      if (!response.ok) throw new Refusal(sentenceOf(await response.json()), response.status);
       await this.#read(response, grow);
     } catch (refusal) {
       if (going.signal.aborted) return;
@@ -77,7 +77,7 @@ export class Trial {
       left = lines.pop();
       for (const line of lines) {
         const piece = JSON.parse(line);
-        if (piece.error) throw new Refusal(piece.error, 503);
+        if (piece.error) throw new Refusal(sentenceOf(piece), 503);
         grow(piece.text);
       }
     }

@@ -1,6 +1,6 @@
 // The workshop: a character is written here. What a field may be, what it costs and who may save it is the server's to say.
 
-import { Refusal, ask, file, json, keep, reach } from "./api.js";
+import { Refusal, ask, file, json, keep, reach, sentenceOf } from "./api.js";
 import { Cropping } from "./cropping.js";
 import { changes } from "./diff.js";
 import { $, el } from "./dom.js";
@@ -217,7 +217,7 @@ $("draw").addEventListener("click", () => attempt(async () => {
 
 async function askPicture() {
   const response = await reach("/api/workshop/portrait", json({ draft: draft(), character: slug }));
-  if (!response.ok) throw new Refusal((await response.json()).error, response.status);
+  if (!response.ok) throw new Refusal(sentenceOf(await response.json()), response.status);
   return response.blob();
 }
 
