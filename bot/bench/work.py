@@ -111,7 +111,8 @@ class CastTalk:
     spoken: list[Spoken] = field(default_factory=list)
 
     def hear(self, turn: int) -> Prompt:
-        self.spoken.append(Spoken("Anna", MESSAGES[(turn - 1) % len(MESSAGES)]))
+        # The channel's name comes first, as above: no talk may find another's words, or an earlier round's, in memory.
+        self.spoken.append(Spoken("Anna", f"{self.channel.path}: {MESSAGES[(turn - 1) % len(MESSAGES)]}"))
         lines = self.character.lines
         start = turn * self.exemplars % max(1, len(lines))
         scene = Scene(list(self.spoken), exemplars=lines[start : start + self.exemplars])
