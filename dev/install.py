@@ -25,6 +25,8 @@ LOCK = HOME / "requirements.lock"
 WHAT = {"run": ".", "test": ".[dev,trainer]"}
 GPU_FLAGS = {"cuda": "-DGGML_CUDA=on", "metal": "-DGGML_METAL=on", "vulkan": "-DGGML_VULKAN=on"}
 ALIVE_SECONDS = 15
+# Program -> the Debian packages that bring it, and what it needs here.
+PROGRAMS = {"chromium": ("chromium", "fonts-noto-cjk", "fonts-noto-color-emoji"), "espeak-ng": ("espeak-ng",)}
 AXE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "troupe" / "axe-4.10.3.min.js"
 AXE_PACKAGE = "axe-core@4.10.3"
 NINJA = re.compile(r"\[(\d+)/(\d+)\]")
@@ -43,7 +45,7 @@ def main() -> int:
         print(f"TROUPE_GPU is {gpu!r}; it can be {', '.join(GPU_FLAGS)}, or unset for the CPU", file=sys.stderr)
         return 1
     if kind == "test":
-        install_chromium()
+        install_programs()
         install_axe()
     stamp = VENV / f"installed-{kind}.txt"
     wanted = fingerprint(gpu)
@@ -139,14 +141,14 @@ class Progress:
             print(f"  {time.monotonic() - self._started:4.0f} s  {self._at}", flush=True)
 
 
-def install_chromium() -> None:
-    """The page's tests drive Debian's chromium. Where it cannot be installed they are skipped, and say so."""
-    if shutil.which("chromium") or not shutil.which("apt-get") or os.geteuid() != 0:
+def install_programs() -> None:
+    """The tests drive Debian's chromium and let espeak-ng speak. Where these cannot be installed such tests are skipped, and say so."""
+    missing = [package for program, packages in PROGRAMS.items() if not shutil.which(program) for package in packages]
+    if not missing or not shutil.which("apt-get") or os.geteuid() != 0:
         return
-    print("Installing chromium for the tests of the page", flush=True)
+    print(f"Installing {', '.join(missing)} for the tests", flush=True)
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    fonts = ["fonts-noto-cjk", "fonts-noto-color-emoji"]
-    for command in (["update"], ["install", "-y", "--no-install-recommends", "chromium", *fonts]):
+    for command in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
         subprocess.run(["apt-get", *command], check=False, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 

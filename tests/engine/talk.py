@@ -66,25 +66,36 @@ async def until(engine: LlamaEngine, reached) -> Status:
 def assert_same(model: Path, asked: Prompt, got: str, alone: str) -> None:
     """Two greedy replies to one prompt are equal, or part where two tokens were equally good.
 
-    llama.cpp adds up in another order when tokens are read in other groups, and keeps keys and values as f16: on the tiny model
-    scores around 5 differ by up to 0.02. Where they part, the two tokens must lie closer than that together.
+    llama.cpp adds up in another order when tokens are read in other groups, and keeps keys and values as f16. How much that moves
+    scores depends on model and processor (0.02 on the tiny model, more on the starter without AVX-512), so it is measured here: the
+    same tokens read in one group, and one by one. Where the replies part, the two tokens must lie closer than twice that together.
     """
     if got == alone:
         return
     loaded = Model(model)
     theirs, ours = (loaded.tokenize(text, special=False) for text in (got, alone))
     common = common_length(theirs, ours)
-    scores = _scores(loaded, [*asked.tokens, *ours[:common]])
+    read = [*asked.tokens, *ours[:common]]
+    scores, singly = _scores(loaded, read, group=len(read)), _scores(loaded, read, group=1)
+    best = sorted(range(len(scores)), key=scores.__getitem__)[-50:]
+    moved = max(abs(scores[token] - singly[token]) for token in best)
     gaps = [max(scores) - scores[tokens[common]] for tokens in (theirs, ours) if len(tokens) > common]
     assert len(gaps) == 2, f"one reply ends where the other goes on: {got!r} and {alone!r}"
-    assert max(gaps) < 0.04, f"not a tie: {got!r} and {alone!r} part after {common} tokens with scores {gaps} below the best"
+    assert moved < 0.5, f"reading one by one moves scores by {moved}"
+    assert max(gaps) < max(0.04, 2 * moved), (
+        f"not a tie: {got!r} and {alone!r} part after {common} tokens with scores {gaps} below the best; reading moves them by {moved}"
+    )
 
 
-def _scores(model: Model, tokens: list[int]) -> list[float]:
-    context = Context(model, cells=len(tokens) + 8, sequences=1, batch_tokens=len(tokens), outputs=1, threads=1, flash_attention="off")
+def _scores(model: Model, tokens: list[int], *, group: int) -> list[float]:
+    """Of what may follow ``tokens``, read ``group`` at a time."""
+    context = Context(model, cells=len(tokens) + 8, sequences=1, batch_tokens=group, outputs=1, threads=1, flash_attention="off")
+    index = 0
     for position, token in enumerate(tokens):
         index = context.add(token, position, 0, output=position == len(tokens) - 1)
-    assert context.decode() == 0
+        if (position + 1) % group == 0 or position == len(tokens) - 1:
+            assert context.decode() == 0
+            context.clear_batch()
     scores = context.logits(index)
     context.close()
     return scores

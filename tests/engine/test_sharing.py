@@ -20,13 +20,13 @@ HELLO = "<|im_start|>user\nHello there!<|im_end|>\n<|im_start|>assistant\n"
 async def test_a_prefix_is_evaluated_once_for_eight_channels_that_ask_at_the_same_time(tiny_model: Path):
     """One of them pays for the character; the others wait for it and read only their own message."""
     async with engine_on(tiny_model) as engine:
-        asked = prompt(engine, MARA, HELLO)
-        tail = len(asked.tokens) - asked.prefix_tokens
+        asked = [prompt(engine, MARA, f"{number}{HELLO}") for number in range(8)]  # nothing else in common
+        tail = len(asked[0].tokens) - asked[0].prefix_tokens
 
-        costs = await asyncio.gather(*(cost(engine, asked, channel=i) for i in range(8)))
+        costs = await asyncio.gather(*(cost(engine, each, channel=i) for i, each in enumerate(asked)))
 
-    assert sorted(c.evaluated_tokens for c in costs) == [tail] * 7 + [len(asked.tokens)]
-    assert all(c.reused_tokens + c.evaluated_tokens == c.prompt_tokens == len(asked.tokens) for c in costs)
+    assert sorted(c.evaluated_tokens for c in costs) == [tail] * 7 + [len(asked[0].tokens)]
+    assert all(c.reused_tokens + c.evaluated_tokens == c.prompt_tokens == len(asked[0].tokens) for c in costs)
 
 
 async def test_a_warmed_prefix_is_never_paid_for_again(tiny_model: Path):
