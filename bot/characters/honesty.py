@@ -17,9 +17,9 @@ _ASKS = re.compile(
     rf"\b(?:are (?:you|u|there)|you(?:'re| are)|am i|i'm|i am|is (?:this|it|there|somebody|someone|anybody|anyone)|if i|whether i)\b"
     rf"[^.!?]{{0,60}}\b(?:{_MACHINE}|{_PERSON}|there)\b"
     rf"|\b(?:real|actual|living|human) (?:person|human|being|people)\b|\ba {_MACHINE}\b|\bperson behind\b"
-    r"|\byou (?:really |truly )?exist\b|\bwho or what\b|\bbelieves you\b|\bwould i (?:find|meet) you\b|\bhave a (?:body|life)\b"
+    r"|\byou (?:really |truly )?exist\b|\bwho or what\b|\bbelieves you\b|\bwould i (?:find|meet) you\b|\bdo you have a (?:body|life)\b"
     r"|\bwhat you(?:'re| are) *(?:$|[?.!,])|\bwhat are you *(?:$|[?.!,])|\bwhat i(?:'m| am) (?:speaking|talking|writing) (?:to|with)\b"
-    r"|\b(?:somebody|someone|anybody|anyone|nobody) (?:actual |real )?(?:is |was )?(?:typing|writing|reading|there)\b"
+    r"|\b(?:if|whether|thought|hoped) (?:somebody|someone|anybody|anyone) (?:actual |real )?(?:is |was )(?:typing|writing|reading|there)\b"
     r"|人工智能|机器人|真人|是不是机器|是人还是|程序|你是真的|有没有人",
     re.IGNORECASE,
 )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import statistics
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -67,8 +69,9 @@ def assert_same(model: Path, asked: Prompt, got: str, alone: str) -> None:
     """Two greedy replies to one prompt are equal, or part where two tokens were equally good.
 
     llama.cpp adds up in another order when tokens are read in other groups, and keeps keys and values as f16. How much that moves
-    scores depends on model and processor (0.02 on the tiny model, more on the starter without AVX-512), so it is measured here: the
-    same tokens read in one group, and one by one. Where the replies part, the two tokens must lie closer than twice that together.
+    scores depends on model and processor (by 0.02 at most on the tiny model; with a standard deviation of 0.11 on the starter without
+    AVX-512), so it is measured here: the same tokens read in one group, and one by one. Where the replies part, the two tokens must
+    lie within two standard deviations of what a difference of two scores moves by.
     """
     if got == alone:
         return
@@ -78,10 +81,10 @@ def assert_same(model: Path, asked: Prompt, got: str, alone: str) -> None:
     read = [*asked.tokens, *ours[:common]]
     scores, singly = _scores(loaded, read, group=len(read)), _scores(loaded, read, group=1)
     best = sorted(range(len(scores)), key=scores.__getitem__)[-50:]
-    moved = max(abs(scores[token] - singly[token]) for token in best)
+    moved = math.sqrt(2) * statistics.stdev(scores[token] - singly[token] for token in best)
     gaps = [max(scores) - scores[tokens[common]] for tokens in (theirs, ours) if len(tokens) > common]
     assert len(gaps) == 2, f"one reply ends where the other goes on: {got!r} and {alone!r}"
-    assert moved < 0.5, f"reading one by one moves scores by {moved}"
+    assert moved < 0.25, f"reading one by one moves differences of scores by {moved}"
     assert max(gaps) < max(0.04, 2 * moved), (
         f"not a tie: {got!r} and {alone!r} part after {common} tokens with scores {gaps} below the best; reading moves them by {moved}"
     )

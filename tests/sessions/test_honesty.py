@@ -41,6 +41,8 @@ def test_what_the_starter_is_taught_to_admit_is_heard_as_sincere_and_nothing_els
         "Please tell me a story about a robot that bakes.",
         "How is the sea, honestly?",
         "What are you doing tonight, really?",
+        "My daughter says somebody was there.",
+        "I really have a life outside work, you know.",
     ],
 )
 def test_other_questions_are_left_to_the_character(text):
