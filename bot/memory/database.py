@@ -21,6 +21,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from bot.errors import StoreBusy, StoreError, StoreFull
+from bot.memory.driver import OneErrandConnection
 from bot.memory.schema import storable
 
 log = logging.getLogger(__name__)
@@ -258,6 +259,10 @@ def _sqlite_engine(
     # Every transaction here is committed or rolled back where it is begun: nothing is left for the pool to roll back.
     engine = create_async_engine(url, hide_parameters=True, json_serializer=_json, pool_reset_on_return=None, **pool)
 
+    @event.listens_for(engine.sync_engine, "do_connect")
+    def open_with_ours(_dialect: object, _record: object, _arguments: object, options: dict[str, Any]) -> None:
+        options["async_creator_fn"] = OneErrandConnection
+
     @event.listens_for(engine.sync_engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         # The driver's own idea of when a transaction begins leaves out SELECT and CREATE TABLE. SQLAlchemy's way
@@ -281,9 +286,8 @@ def _sqlite_engine(
     @event.listens_for(engine.sync_engine, "begin")
     def open_transaction(connection: Connection) -> None:
         # IMMEDIATE takes the write lock at once. A transaction that reads first and asks for it later can be refused
-        # without any waiting, because somebody else wrote in between. In one go: each cursor of SQLAlchemy's is three
-        # errands to the connection's thread, and there is a BEGIN for every look at the database.
-        connection.connection.dbapi_connection.run_async(lambda driver: driver.execute_fetchall(begin))  # type: ignore[union-attr]
+        # without any waiting, because somebody else wrote in between.
+        connection.exec_driver_sql(begin)
 
     return engine
 
