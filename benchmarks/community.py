@@ -279,7 +279,8 @@ async def run_community(
         # These people look at the length of a reply, two thousand times: little else than its character is shown to the model, and
         # prompts are read in larger pieces than where somebody waits for every word.
         sessions={"settle_seconds": 0, "cascade": 0, "reply_tokens": plan.reply_tokens, "channel_messages_per_minute": 0,
-                  "person_messages_per_minute": 0, "recap_turns": 0, "history_turns": 2, "memory_tokens": 0},
+                  "person_messages_per_minute": 0, "recap_turns": 0, "history_turns": 2, "memory_tokens": 0,
+                  "exemplar_tokens": 300},
         retrieval={"exemplars": 1},
         engine={"threads": plan.threads or "auto", "watch_seconds": 0, "chunk_tokens": 128},
     )  # fmt: skip
