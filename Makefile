@@ -10,7 +10,7 @@ run:
 test:
 	$(PYTHON) dev/install.py test
 	# The longest files first, so that no worker waits for the other at the end.
-	.venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/trainer tests
+	.venv/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder tests/trainer tests/test_*.py tests/connectors tests
 
 lint:
 	$(PYTHON) dev/install.py test

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -77,12 +79,22 @@ def _folder(path: Path) -> Base:
 
 
 def load_tokenizer(base: Base) -> TransformersTokenizer:
-    """The base's tokenizer. Raises ``BaseRefused`` when it cannot be read, or cannot end a reply."""
+    """The base's tokenizer, the caller's own. Raises ``BaseRefused`` when it cannot be read, or cannot end a reply."""
     try:
-        inner = AutoTokenizer.from_pretrained(base.source, trust_remote_code=False, **({"gguf_file": base.gguf} if base.gguf else {}))
+        if base.file is None:
+            inner = AutoTokenizer.from_pretrained(base.source, trust_remote_code=False)
+        else:
+            state = base.file.stat()
+            inner = copy.deepcopy(_read_from_gguf(base.source, base.file.name, state.st_mtime_ns, state.st_size))
     except (OSError, ValueError, KeyError) as error:
         raise BaseRefused(f"the tokenizer of {base.name} cannot be read: {_first_line(error)}") from error
     return TransformersTokenizer(inner)
+
+
+@lru_cache(maxsize=2)
+def _read_from_gguf(folder: str, file: str, _changed: int, _bytes: int) -> Any:
+    """Kept as read, because reading takes seconds and each stage of a run asks. Trainers change theirs, so what is given is a copy."""
+    return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, gguf_file=file)
 
 
 def load_model(base: Base, *, dtype: str = "float32") -> PreTrainedModel:

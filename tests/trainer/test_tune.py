@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 
-from trainer.base import find_base, load_model
+from trainer.base import find_base, load_model, load_tokenizer
 from trainer.dataset import TEST, TRAIN, WATCH
 from trainer.errors import BaseRefused, RunRefused, SourceRefused
 from trainer.likelihood import measure, per_token
@@ -236,6 +237,21 @@ def test_pickled_weights_and_unknown_bases_are_refused(tmp_path):
         find_base("no such thing")
     assert find_base("owner/model").gguf is None
     assert find_base("starter").gguf
+
+
+def test_the_tokenizer_of_a_file_is_the_callers_own_and_read_anew_when_the_file_is_another(tiny_gguf, tmp_path):
+    file = tmp_path / "model.gguf"
+    shutil.copyfile(tiny_gguf, file)
+    ours = load_tokenizer(find_base(str(file)))
+    ours.inner.eos_token = "<|endoftext|>"
+
+    theirs = load_tokenizer(find_base(str(file)))
+
+    assert (ours.inner.eos_token, theirs.eos) == ("<|endoftext|>", "<|im_end|>")
+    assert theirs.encode("six buckets, one tuba", special=False) == ours.encode("six buckets, one tuba", special=False)
+    file.write_bytes(b"nothing of the kind")
+    with pytest.raises(BaseRefused, match="tokenizer of model"):
+        load_tokenizer(find_base(str(file)))
 
 
 def test_an_untouched_adapter_changes_nothing(tiny_base, data):
