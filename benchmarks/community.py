@@ -289,9 +289,10 @@ async def run_community(
     async with open_house(config) as house:
         community = Community(house, plan, outcome)
         before = await _talk(community, work, outcome, tell)
-        await _retrain(work, config, plan, outcome, gate, converter, tell)
+        schooling = Schooling(work, config, plan, outcome, gate, converter, tell)
+        await schooling.retrain()
         if plan.bad_budget:
-            await _retrain_badly(work, config, plan, outcome, gate, converter, tell)
+            await schooling.retrain_badly()
         _search(work, community, outcome)
         await _swap(house, community, gguf, outcome, tell)
         after = await community.talk(community.more(plan.after), judge=False)
@@ -351,71 +352,67 @@ def _prepare(gguf: Path, model: Path | None) -> None:
     models.set_current(gguf, first)
 
 
-async def _retrain(
-    work: Path,
-    config: Config,
-    plan: Plan,
-    outcome: Outcome,
-    gate: GateSettings | None,
-    converter: ExportSettings | None,
-    tell: Callable[[str], None],
-) -> None:
-    run = work / "data" / RUNS / "loop-1"
-    began = time.monotonic()
-    try:
+@dataclass(frozen=True, slots=True)
+class Schooling:
+    """Both retrainings of one community: on what was collected, and on the same rows with labels that a coin decided."""
+
+    work: Path
+    config: Config
+    plan: Plan
+    outcome: Outcome
+    gate: GateSettings | None
+    converter: ExportSettings | None
+    tell: Callable[[str], None]
+
+    async def retrain(self) -> None:
+        run = self._run("loop-1")
+        began = time.monotonic()
+        try:
+            build = await self._go(run, self.plan.budget, "")
+            self.outcome.passed = True
+            self.tell(f"gate: passed, {build} is published")
+        except GateFailed as error:
+            self.outcome.reasons = str(error)
+            self.tell(f"gate: {error}")
+        self.outcome.retrain_minutes = round((time.monotonic() - began) / 60, 1)
+        self.outcome.collected = read_json(run / COLLECTED / "manifest.json")["figures"]
+        self.outcome.gate = read_json(run / "gate" / GATE).get(
+            "checks", []
+        )  # none: refused before, the file was not the model that was trained
+
+    async def retrain_badly(self) -> None:
+        """From the same model. What the gate measures by stays true."""
+        first, run = self._run("loop-1"), self._run("loop-bad")
+        if not (run / COLLECTED).is_dir():
+            shutil.copytree(first / COLLECTED, run / COLLECTED)
+            for kind, rows in _shuffled(read_rows(run / COLLECTED), self.plan.seed).items():
+                write_rows(run / COLLECTED / f"{kind}.jsonl", rows)
+            shutil.copyfile(first / BEGAN_FROM, run / BEGAN_FROM)
+        try:
+            await self._go(run, self.plan.bad_budget, "bad: ")
+        except GateFailed as error:
+            self.outcome.bad_build_refused, self.outcome.bad_build_reasons = True, str(error)
+        else:
+            models.roll_back(self.config.paths.models)  # it must not answer anybody
+        self.tell(f"bad build: {'refused, ' + self.outcome.bad_build_reasons if self.outcome.bad_build_refused else 'NOT refused'}")
+
+    async def _go(self, run: Path, tokens: int, prefix: str) -> str:
+        paths, plan = self.config.paths, self.plan
+        places = Places(paths.data, paths.characters, paths.models, converter=self.converter or ExportSettings())
+        few = plan.probes <= 4
+        settings = RetrainSettings(
+            seed=plan.seed, tokens=tokens, types=plan.types, probes=plan.probes, watch=plan.watch, questions=1 if few else 4,
+            every=8 if few else 2, threads=plan.threads,
+        )  # fmt: skip
+        if plan.prefer_rate is not None:
+            settings = settings.model_copy(update={"prefer_rate": plan.prefer_rate})
         done = await asyncio.to_thread(
-            retrain, run, "loop-1", _places(config, converter), _settings(plan), CollectSettings(), gate, lambda stage: tell(f"{stage} …")
+            retrain, run, run.name, places, settings, CollectSettings(), self.gate, lambda stage: self.tell(f"{prefix}{stage} …")
         )
-        outcome.passed = True
-        tell(f"gate: passed, {done.build} is published")
-    except GateFailed as error:
-        outcome.reasons = str(error)
-        tell(f"gate: {error}")
-    outcome.retrain_minutes = round((time.monotonic() - began) / 60, 1)
-    outcome.collected = read_json(run / COLLECTED / "manifest.json")["figures"]
-    outcome.gate = read_json(run / "gate" / GATE).get("checks", [])  # none: refused before, the file was not the model that was trained
+        return done.build
 
-
-def _places(config: Config, converter: ExportSettings | None) -> Places:
-    return Places(config.paths.data, config.paths.characters, config.paths.models, converter=converter or ExportSettings())
-
-
-def _settings(plan: Plan) -> RetrainSettings:
-    few = plan.probes <= 4
-    settings = RetrainSettings(
-        seed=plan.seed, tokens=plan.budget, types=plan.types, probes=plan.probes, watch=plan.watch, questions=1 if few else 4,
-        every=8 if few else 2, threads=plan.threads,
-    )  # fmt: skip
-    return settings if plan.prefer_rate is None else settings.model_copy(update={"prefer_rate": plan.prefer_rate})
-
-
-async def _retrain_badly(
-    work: Path,
-    config: Config,
-    plan: Plan,
-    outcome: Outcome,
-    gate: GateSettings | None,
-    converter: ExportSettings | None,
-    tell: Callable[[str], None],
-) -> None:
-    """The same loop on the same rows, from the same model, with labels that a coin decided. What the gate measures by stays true."""
-    runs = work / "data" / RUNS
-    run = runs / "loop-bad"
-    if not (run / COLLECTED).is_dir():
-        shutil.copytree(runs / "loop-1" / COLLECTED, run / COLLECTED)
-        for kind, rows in _shuffled(read_rows(run / COLLECTED), plan.seed).items():
-            write_rows(run / COLLECTED / f"{kind}.jsonl", rows)
-        shutil.copyfile(runs / "loop-1" / BEGAN_FROM, run / BEGAN_FROM)
-    settings = _settings(plan).model_copy(update={"tokens": plan.bad_budget})
-    try:
-        await asyncio.to_thread(
-            retrain, run, "loop-bad", _places(config, converter), settings, CollectSettings(), gate, lambda stage: tell(f"bad: {stage} …")
-        )
-    except GateFailed as error:
-        outcome.bad_build_refused, outcome.bad_build_reasons = True, str(error)
-    else:
-        models.roll_back(config.paths.models)  # it must not answer anybody
-    tell(f"bad build: {'refused, ' + outcome.bad_build_reasons if outcome.bad_build_refused else 'NOT refused'}")
+    def _run(self, name: str) -> Path:
+        return self.work / "data" / RUNS / name
 
 
 def _shuffled(rows: dict[Kind, list[Row]], seed: int) -> dict[Kind, list[Row]]:
