@@ -21,7 +21,6 @@ from rich.console import Console
 from torch.utils.data import SequentialSampler
 from transformers import PrinterCallback, TrainerCallback, TrainerControl, TrainerState, TrainingArguments, set_seed
 from trl.trainer.dpo_config import DPOConfig
-from trl.trainer.dpo_trainer import DPOTrainer
 from trl.trainer.kto_config import KTOConfig
 from trl.trainer.kto_trainer import KTOTrainer
 
@@ -29,6 +28,7 @@ from bot.config import Section
 from bot.engine.models import STARTER
 from trainer.base import find_base, load_model, load_tokenizer
 from trainer.errors import SourceRefused
+from trainer.lean_dpo import LeanDPOTrainer, collate
 from trainer.manifest import Stage, begin
 from trainer.merge import MergeSettings, merge
 from trainer.options import add_run, add_settings, settings_from
@@ -55,7 +55,7 @@ class PreferSettings(Section):
     keep_weight: float = Field(0.2, ge=0)  # of the chosen reply's own likelihood, which plain DPO lets sink with the rejected one's
     step_rows: int = Field(4, ge=1)  # pairs, or thumbs, in an optimizer's step
     epochs: int = Field(1, ge=1)
-    max_tokens: int | None = Field(None, ge=1)  # a budget: both replies with their prompts count
+    max_tokens: int | None = Field(None, ge=1)  # a budget: the prompt counts once, both replies with it
     threads: int | None = Field(None, ge=1)
 
 
@@ -96,8 +96,8 @@ def prefer(lessons: Path, into: Path, settings: PreferSettings) -> Path:
 # ------------------------------------------------------------------ the two trainers
 
 
-class _InOrder:
-    """Token ids are given and are not made again; rows come in the order of the data, so that a resumed run goes on exactly there."""
+class GivenInOrder:
+    """For trl's trainers: token ids are given and are not made again; rows come in the order of the data, where a resumed run goes on."""
 
     def _prepare_dataset(self, dataset: Dataset, *_: Any, **__: Any) -> Dataset:
         return dataset
@@ -110,11 +110,11 @@ class _InOrder:
         """None: a checkpoint is nothing to be published."""
 
 
-class _PairTrainer(_InOrder, DPOTrainer):
+class _PairTrainer(GivenInOrder, LeanDPOTrainer):
     pass
 
 
-class _ThumbTrainer(_InOrder, KTOTrainer):
+class _ThumbTrainer(GivenInOrder, KTOTrainer):
     pass
 
 
@@ -133,6 +133,7 @@ def _dpo(source: Path, checkpoints: Path, settings: PreferSettings) -> tuple[Any
     trainer = _PairTrainer(
         model=load_model(find_base(settings.base)),
         args=arguments,
+        data_collator=collate,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer.inner,
         peft_config=_lora(settings),

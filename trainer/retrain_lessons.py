@@ -62,7 +62,7 @@ class Preference:
 
     @property
     def tokens(self) -> int:
-        return 2 * len(self.prompt) + len(self.chosen) + len(self.rejected)
+        return len(self.prompt) + len(self.chosen) + len(self.rejected)
 
 
 @dataclass(frozen=True, slots=True)
