@@ -156,14 +156,15 @@ class Deliveries(Part):
 
     async def last_delivery(self, channel: ChannelKey, character_id: str | None = None) -> Delivery | None:
         """The newest reply in the conversation, in its chosen take; of one character, if named. Hidden ones do not count."""
+        # By the turns' own order, from the newest: by the replies', every reply of the channel was read and sorted to find the last.
         wanted = (
             select(_replies)
             .join(_turns, _turns.c.id == _replies.c.turn_id)
-            .where(_replies.c.channel == channel, _replies.c.chosen.is_(True), _turns.c.hidden.is_(False))
+            .where(_turns.c.channel == channel, _replies.c.chosen.is_(True), _turns.c.hidden.is_(False))
         )
         if character_id is not None:
             wanted = wanted.where(_replies.c.character_id == character_id)
-        return await self._first(wanted.order_by(_replies.c.turn_id.desc()))
+        return await self._first(wanted.order_by(_turns.c.id.desc()))
 
     async def deliveries(self, cause_id: int) -> list[Delivery]:
         """The replies to a turn by position, each in its first take: who had the word when the last process ended."""
@@ -224,7 +225,8 @@ class Deliveries(Part):
         )
         if channel is not None:
             wanted = wanted.where(_replies.c.channel == channel)
-        return await self._all(wanted.order_by(_replies.c.id))
+        # Sorted here: asked for in order, SQLite would rather read every reply of the channel than sort the few.
+        return sorted(await self._all(wanted), key=lambda delivery: delivery.id)
 
     async def _give_up(self, delivery: Delivery, state: DeliveryState, reason: str) -> Delivery:
         def work(connection: Connection) -> Delivery:
