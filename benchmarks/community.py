@@ -1,6 +1,6 @@
 """A simulated community: talk -> rate -> collect -> retrain -> gate -> swap -> talk, on a real house, a real model, a real trainer.
 
-    python benchmarks/community.py     # 50 people, 6 characters, 2,000 turns; training reads 120,000 tokens, and 40,000 for the bad build
+    python benchmarks/community.py     # 50 people, 6 characters, 2,000 turns; training reads 60,000 tokens, and 20,000 for the bad build
     python benchmarks/community.py --turns 60 --people 8 --budget 20000 --bad-budget 8000 --after 40
 
 The people follow fixed rules and say lines that were written here; half of them agree to training. What they like is known: short
@@ -9,7 +9,7 @@ one moderator, who agreed, cuts some replies down. So whether the loop learns ca
 short, before and after. Two more builds are brought to the door: one that learnt from shuffled labels, which the gate has to refuse, and
 a file that was cut off, which the bot has to refuse while the other goes on.
 
-Training reads ``--budget`` and ``--bad-budget`` tokens at the most: under half an hour on two cores at 100 tokens/s. Killed at any
+Training reads ``--budget`` and ``--bad-budget`` tokens at the most: a quarter of an hour on two cores at 100 tokens/s. Killed at any
 moment, the same command goes on: talking with the part that was begun (its forty turns are said again), training where it was.
 ``--anew`` begins from nothing, ``--train-anew`` from what was said.
 """
@@ -81,8 +81,8 @@ class Plan:
     people: int = 50
     turns: int = 2000
     after: int = 240
-    budget: int = 120_000
-    bad_budget: int = 40_000  # 0: there is no bad build
+    budget: int = 60_000
+    bad_budget: int = 20_000  # 0: there is no bad build
     seed: int = 7
     types: tuple[str, ...] = ("Q8_0", "Q6_K")
     probes: int = 40
