@@ -8,6 +8,7 @@ from importlib.metadata import version
 
 import numpy as np
 import pytest
+import torch
 from rich.console import Console
 
 import gguf
@@ -18,7 +19,7 @@ from trainer.converter import convert, converter
 from trainer.dataset import TEST
 from trainer.errors import BaseRefused, GateFailed, RunRefused, SourceRefused, ToolMissing
 from trainer.export import ADAPTER_FILE, MODEL_FILE, AdapterSettings, ExportSettings, export, export_adapter
-from trainer.gate import pass_gate, same_tensors, same_tokens
+from trainer.gate import pass_gate, same_tensors, same_tokens, same_words
 from trainer.likelihood import measure, per_token
 from trainer.merge import MergeSettings, check_adapter, merge
 from trainer.publish import publish_adapter, publish_characters, publish_model
@@ -148,6 +149,33 @@ def test_a_tensor_that_was_changed_fails_the_gate_by_name(exported, merged, tmp_
 
     with pytest.raises(GateFailed, match=r"tensor blk\.1\.attn_q\.weight differs"):
         same_tensors(load_model(find_base(str(merged))), wrong)
+
+
+@pytest.mark.parametrize(("less", "other_model"), [(0.001, False), (0.5, True)])
+def test_two_words_that_are_as_likely_may_fall_either_way_and_no_others(exported, merged, data, tmp_path, less, other_model):
+    """The trained model and the file differ in which of two words has the shorter vector, by a thousandth or by half."""
+    model = load_model(find_base(str(merged)))
+    model.train(False)
+    sample = next(read_samples(data / TEST))
+    prompt = sample.tokens[: sample.spans[-1][0]]
+    words = model.get_input_embeddings().weight.data  # the output's too
+    first, second = int(model(torch.tensor([prompt])).logits[0, -1].argmax()), next(n for n in range(9_000, 10_000) if n not in prompt)
+    words[second] = words[first] * (1 - less)
+
+    def turned(name, value):
+        if name != "token_embd.weight":
+            return value
+        value = value.copy()
+        value[second], value[first] = value[first], value[first] * (1 - less)
+        return value
+
+    with Served(rewritten(exported / MODEL_FILE, tmp_path / "turned.gguf", change=turned), threads=1) as served:
+        assert served.greedy(prompt, 1) == [second]
+        if other_model:
+            with pytest.raises(GateFailed, match="greedy replies agree on 0%"):
+                same_words(model, served, [prompt])
+        else:
+            assert same_words(model, served, [prompt]) == 1.0
 
 
 def test_another_chat_template_or_end_token_fails_the_gate(exported, merged, data, tmp_path):
