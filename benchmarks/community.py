@@ -376,9 +376,8 @@ class Schooling:
             self.tell(f"gate: {error}")
         self.outcome.retrain_minutes = round((time.monotonic() - began) / 60, 1)
         self.outcome.collected = read_json(run / COLLECTED / "manifest.json")["figures"]
-        self.outcome.gate = read_json(run / "gate" / GATE).get(
-            "checks", []
-        )  # none: refused before, the file was not the model that was trained
+        # No checks: it was refused before, because the file was not the model that was trained.
+        self.outcome.gate = read_json(run / "gate" / GATE).get("checks", [])
 
     async def retrain_badly(self) -> None:
         """From the same model. What the gate measures by stays true."""

@@ -18,6 +18,7 @@ from statistics import median
 
 import torch
 from datasets import Dataset
+from transformers import PrinterCallback
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
@@ -56,6 +57,7 @@ def seconds(kind: type, more: dict, base, tokenizer, pairs: list[Preference]) ->
         rows = [{"prompt_ids": p.prompt, "chosen_ids": p.chosen, "rejected_ids": p.rejected} for p in pairs]
         given = {"args": arguments, "train_dataset": Dataset.from_list(rows), "processing_class": tokenizer.inner, "peft_config": LORA}
         trainer = kind(model=load_model(base), callbacks=[clock], **given, **more)
+        trainer.remove_callback(PrinterCallback)
         trainer.train()
     return clock.seconds
 
