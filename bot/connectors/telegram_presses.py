@@ -8,6 +8,7 @@ from telegram import CallbackQuery, InlineKeyboardMarkup
 from telegram.error import TelegramError
 
 from bot.commands import character, chat, likeness, privacy
+from bot.commands.voice import speaks
 from bot.connectors import telegram_buttons as buttons
 from bot.connectors.telegram_answers import WENT_WRONG, Asked
 from bot.connectors.telegram_commands import FORGET_QUESTION, NO_TAKE, about, change_setting, settings_of, wake
@@ -57,7 +58,11 @@ async def _carry_out(data: str, asked: Asked) -> str:
             await send_aloud(asked, message_id)
             return RECORDING
         case buttons.STOP, []:
-            return await chat.stop(desk, caller)
+            speaking = desk.router.speaking(caller.channel)
+            said = await chat.stop(desk, caller)
+            if not speaking:  # it was said to its end, and its process died before the buttons could be exchanged
+                asked.office.later(_exchange_buttons(asked), "buttons")
+            return said
         case buttons.PICK, [named]:
             return await _pick(asked, named)
         case buttons.SLEEP, [named]:
@@ -131,6 +136,12 @@ async def _toast(query: CallbackQuery, text: str) -> None:
         await query.answer(text[:LONGEST_TOAST] or None, show_alert=len(text) > 60)
     except TelegramError as error:  # too late for it, mostly
         log.info("a press could not be answered error=%s", type(error).__name__)
+
+
+async def _exchange_buttons(asked: Asked) -> None:
+    """Give a reply that nobody is making any more the buttons of a finished one."""
+    finished = buttons.under_reply(voiced=speaks(asked.desk))
+    await asked.account.bot.edit_message_reply_markup(asked.address.chat_id, asked.message.message_id, reply_markup=finished)
 
 
 async def _rewrite(asked: Asked, text: str, keyboard: InlineKeyboardMarkup | None) -> None:

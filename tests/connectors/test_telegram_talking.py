@@ -284,6 +284,20 @@ async def test_where_there_are_no_drafts_replies_grow_by_edits_and_can_be_stoppe
         assert len(here.telegram.of("sendMessageDraft")) == 0
 
 
+async def test_a_reply_whose_process_died_before_its_buttons_gets_them_when_it_is_to_be_stopped(open_stage):
+    async with open_stage() as here:
+        here.telegram.say(here.anna, here.private, "Hello")
+        await here.answered(here.private, 1)
+        await here.history(PRIVATE_KEY)
+        [message] = here.telegram.sent(here.private)
+        finished = message["reply_markup"]
+        message["reply_markup"] = {"inline_keyboard": [[{"text": "⏹", "callback_data": "stop"}]]}
+
+        here.telegram.press(here.anna, here.private, message["message_id"], "stop")
+        await here.telegram.until(lambda: here.private.messages[message["message_id"]]["reply_markup"] == finished)
+        await here.still_answers()
+
+
 async def test_groups_see_no_growing_replies(open_stage):
     async with open_stage(telegram={"private_streaming": "draft"}, sessions={"reply_tokens": 300}) as here:
         group = here.group()
