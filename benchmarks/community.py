@@ -1,15 +1,15 @@
 """A simulated community: talk -> rate -> collect -> retrain -> gate -> swap -> talk, on a real house, a real model, a real trainer.
 
-    python benchmarks/community.py     # 50 people, 6 characters, 2,000 turns; training reads 60,000 tokens, and 20,000 for the bad build
+    python benchmarks/community.py     # 50 people, 6 characters, 2,000 turns; training reads 120,000 tokens, and 20,000 for the bad build
     python benchmarks/community.py --turns 60 --people 8 --budget 20000 --bad-budget 8000 --after 40
 
 The people follow fixed rules and say lines that were written here; half of them agree to training. What they like is known: short
 answers (``SHORT_WORDS`` words at most). They give thumbs, ask for another take of what is too long and go on with the shortest, and
 one moderator, who agreed, cuts some replies down. So whether the loop learns can be measured: the share of first replies that are
-short, before and after. Two more builds are brought to the door: one that learnt from shuffled labels, which the gate has to refuse, and
-a file that was cut off, which the bot has to refuse while the other goes on.
+short, before and after, while everybody goes on as before. Two more builds are brought to the door: one that learnt from shuffled
+labels, which the gate has to refuse, and a file that was cut off, which the bot has to refuse while the other goes on.
 
-Training reads ``--budget`` and ``--bad-budget`` tokens at the most: a quarter of an hour on two cores at 100 tokens/s. Killed at any
+Training reads ``--budget`` and ``--bad-budget`` tokens at the most: 23 minutes on two cores at 100 tokens/s. Killed at any
 moment, the same command goes on: talking with the part that was begun (its forty turns are said again), training where it was.
 ``--anew`` begins from nothing, ``--train-anew`` from what was said.
 """
@@ -59,6 +59,7 @@ SAME = "same-again"  # the old model under another name: what is swapped in wher
 FIRST, TORN = "first", "cut-off"
 PART = 40  # turns that are said between two looks at the journal
 JOURNAL = "talked.jsonl"
+JUDGED = ("rated", "taken_again", "edited")
 OPENINGS = ("{who}, what do you make of {what}?", "Tell me about {what}, {who}.", "{who}! Have you met {what}?", "So, {who}: {what}. Well?")
 THINGS = (
     *("the fog this morning", "a door that sticks", "wet socks", "the last bus", "blue cheese", "my neighbour's trumpet", "a lost glove"),
@@ -80,8 +81,8 @@ TAILS = (
 class Plan:
     people: int = 50
     turns: int = 2000
-    after: int = 240
-    budget: int = 60_000
+    after: int = 800  # turns with the new build, judged like all others
+    budget: int = 120_000
     bad_budget: int = 20_000  # 0: there is no bad build
     seed: int = 7
     types: tuple[str, ...] = ("Q8_0", "Q6_K")
@@ -107,6 +108,9 @@ class Outcome:
     short_before: str = ""
     short_after: str = ""
     gain: str = ""
+    words_before: str = ""
+    words_after: str = ""
+    fewer_words: str = ""
     passed: bool = False
     reasons: str = ""
     gate: list[dict[str, Any]] = field(default_factory=list)
@@ -295,9 +299,14 @@ async def run_community(
             await schooling.retrain_badly()
         _search(work, community, outcome)
         await _swap(house, community, gguf, outcome, tell)
-        after = await community.talk(community.more(plan.after), judge=False)
-        _compare(before, [_words(reply.text) for reply in after], plan, outcome)
+        after: list[int] = []
+        for start in range(0, plan.after, PART):
+            part = await _part(community, community.more(min(PART, plan.after - start)), outcome)
+            after += part["words"]
+            tell(f"talk on, {len(after)} of {plan.after}: {part['seconds']:.0f} s")
+        _compare(before, after, plan, outcome)
         tell(f"short answers: {outcome.short_before} before, {outcome.short_after} after; gain {outcome.gain}")
+        tell(f"words: {outcome.words_before} before, {outcome.words_after} after; fewer by {outcome.fewer_words}")
         await _refuse_cut_off(house, community, gguf, outcome, tell)
         await _forget(house, community, work, outcome, tell)
     return outcome
@@ -313,6 +322,17 @@ def _note(work: Path, part: dict[str, Any]) -> None:
         file.write(json.dumps(part) + "\n")
 
 
+async def _part(community: Community, script: Sequence[Said], outcome: Outcome) -> dict[str, Any]:
+    """Some turns and what people thought of them; ``outcome`` keeps what it counted before."""
+    told = {name: getattr(outcome, name) for name in JUDGED}
+    began = time.monotonic()
+    first = await community.talk(script, judge=True)
+    done = {name: getattr(outcome, name) - told[name] for name in JUDGED}
+    for name in JUDGED:
+        setattr(outcome, name, told[name])
+    return {"words": [_words(reply.text) for reply in first], "seconds": time.monotonic() - began, **done}
+
+
 async def _talk(community: Community, work: Path, outcome: Outcome, tell: Callable[[str], None]) -> list[int]:
     """All turns, part by part; what was said before a kill is not said again. Returns how many words each first reply had."""
     parts = _journal(work)
@@ -322,18 +342,12 @@ async def _talk(community: Community, work: Path, outcome: Outcome, tell: Callab
     said = f"; {len(parts) * PART} turns were said before" if parts else ""
     tell(f"talk: {outcome.agreed} of {len(community.people)} agreed to training, and one moderator{said}")
     for start in range(len(parts) * PART, len(community.script), PART):
-        told = asdict(outcome)
-        began = time.monotonic()
-        first = await community.talk(community.script[start : start + PART], judge=True)
-        done = {name: getattr(outcome, name) - told[name] for name in ("rated", "taken_again", "edited")}
-        part = {"words": [_words(reply.text) for reply in first], "seconds": time.monotonic() - began, **done}
+        part = await _part(community, community.script[start : start + PART], outcome)
         _note(work, part)
         parts.append(part)
-        for name in done:
-            setattr(outcome, name, told[name])  # counted below, from all parts
         tell(f"talk {len(parts) * PART} of {len(community.script)}: {part['seconds']:.0f} s")
     outcome.turns = sum(len(part["words"]) for part in parts)
-    outcome.rated, outcome.taken_again, outcome.edited = (sum(p[name] for p in parts) for name in ("rated", "taken_again", "edited"))
+    outcome.rated, outcome.taken_again, outcome.edited = (sum(part[name] for part in parts) for name in JUDGED)
     outcome.talk_minutes = round(sum(part["seconds"] for part in parts) / 60, 1)
     tell(f"rate: {outcome.rated} thumbs, {outcome.taken_again} asked again, {outcome.edited} edited")
     return [words for part in parts for words in part["words"]]
@@ -486,8 +500,8 @@ def _longest(community: Community) -> float:
 
 def _compare(before: Sequence[int], after: Sequence[int], plan: Plan, outcome: Outcome) -> None:
     one, two = ([float(words <= plan.short_words) for words in replies] for replies in (before, after))
-    outcome.short_before, outcome.short_after = str(mean(one)), str(mean(two))
-    outcome.gain = str(_gain(one, two))
+    outcome.short_before, outcome.short_after, outcome.gain = str(mean(one)), str(mean(two)), str(_gain(one, two))
+    outcome.words_before, outcome.words_after, outcome.fewer_words = str(mean(before)), str(mean(after)), str(_gain(after, before))
 
 
 def _gain(before: Sequence[float], after: Sequence[float]) -> Interval:

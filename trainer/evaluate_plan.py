@@ -98,7 +98,7 @@ def plan(characters: Path, settings: EvaluateSettings) -> Plan:
     talking = slugs[: settings.talks] if "talks" in wanted else []
     own = {f"own/{e.id}": (p.character.slug, e) for p in parts for e in p.tested if "replies" in wanted}
     same = _common(parts, settings) if "replies" in wanted else []
-    probes = rows_of(PROBES)[: settings.probes] if "probes" in wanted else []
+    probes = _spread(rows_of(PROBES), settings.probes) if "probes" in wanted else []
     given = settings.items if "items" in wanted else None
     return Plan(
         parts=tuple(parts),
@@ -112,6 +112,12 @@ def plan(characters: Path, settings: EvaluateSettings) -> Plan:
         talks=tuple(Asked(f"talk/{slug}", slug, tuple(r["text"] for r in rows_of(TALK)), "Sam") for slug in talking),
         items=read_items(given, [p.character for p in parts]) if given else Items(),
     )
+
+
+def _spread(rows: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """So many of them, evenly: fewer probes are still playful and sincere ones."""
+    count = min(count, len(rows))
+    return [rows[(2 * i + 1) * len(rows) // (2 * count)] for i in range(count)]
 
 
 def _common(parts: Sequence[Part], settings: EvaluateSettings) -> list[str]:

@@ -23,10 +23,12 @@ from rich.table import Table
 
 from bot.config import Section
 from bot.engine import native
+from bot.engine.models import STARTER
 from bot.engine.threads import usable_cores
 from bot.errors import ModelNotLoadable
 from trainer.base import find_base, load_model
 from trainer.dataset import TEST, TRAIN
+from trainer.dither import dithered
 from trainer.errors import GateFailed, SourceRefused
 from trainer.export import MODEL_FILE
 from trainer.importance import Vector, as_llama_takes_it, importance
@@ -42,6 +44,7 @@ REPLY_SHARE = 0.5  # weight of writing a reply in "fastest": a turn spends about
 
 
 class QuantizeSettings(Section):
+    base: str = STARTER  # what training began from
     types: tuple[str, ...] = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q4_0")
     nll_gap: float = Field(0.03, gt=0)  # nats per token that speed may cost
     samples: int = Field(64, ge=1)  # held-out samples for the loss
@@ -69,22 +72,34 @@ class TypeRow:
 def quantize(exported: Path, data: Path, into: Path, settings: QuantizeSettings) -> Path:
     """Make and measure the types. Returns ``into``, which holds ``model.gguf`` in the chosen one.
 
+    What would be rounded back to the base's weights is rounded by lot (``trainer.dither``).
+
     Raises:
         SourceRefused: a type is not known.
         GateFailed: no type, F16 among them, could be measured.
     """
     kinds = {name: _ftype(name) for name in settings.types}
-    asked = settings.model_dump(mode="json", exclude={"threads"})
-    stage = begin(into, "quantize", inputs={"exported": exported, "dataset": data}, settings=asked, seed=0)
+    base = find_base(settings.base)
+    asked = settings.model_dump(mode="json", exclude={"threads", "base"})
+    inputs = {"exported": exported, "dataset": data, "base": base.file or base.name}
+    stage = begin(into, "quantize", inputs=inputs, settings=asked, seed=0)
     if stage.finished:
         return into
     threads = settings.threads or usable_cores()
     files = {FULL: exported / MODEL_FILE}
     matrix = _matrix(files[FULL], data, settings.importance) if settings.importance else {}
+    by_lot: dict[str, int] = {}
     for name, kind in track(kinds.items(), description="quantising", transient=True):
         files[name] = into / f"{name}.gguf"
-        if not files[name].is_file():
-            write_type(files[FULL], files[name], kind, threads, matrix)
+        if files[name].is_file():
+            continue
+        nearest, noisy = into / f"{name}.nearest.gguf", into / f"{name}.noisy.gguf"
+        write_type(files[FULL], nearest, kind, threads, matrix)
+        if base.file and (given := dithered(files[FULL], base.file, nearest, noisy, seed=0)):
+            write_type(noisy, nearest, kind, threads, matrix)
+            noisy.unlink()
+            by_lot[name] = given
+        nearest.replace(files[name])
     samples = list(read_samples(data / TEST))
     samples = samples[:: max(len(samples) // settings.samples, 1)][: settings.samples]
     rows = _measured(files, samples, into / "measured.json", settings.rounds, threads)
@@ -95,7 +110,7 @@ def quantize(exported: Path, data: Path, into: Path, settings: QuantizeSettings)
     for name in kinds:
         files[name].unlink()
     figures = {"chosen": chosen.type, "nll_gap": settings.nll_gap, "table": [asdict(row) for row in rows]}
-    return stage.finish({**figures, "weights_with_importance": len(matrix)})
+    return stage.finish({**figures, "rounded_by_lot": by_lot, "weights_with_importance": len(matrix)})
 
 
 def _matrix(full: Path, data: Path, count: int) -> dict[str, Vector]:

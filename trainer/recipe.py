@@ -107,7 +107,7 @@ def load_recipe(path: Path) -> Recipe:
         raise TrainerError(f"{path}: cannot be read ({error.strerror}); name a recipe, for example recipe.toml") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TrainerError(f"{path}: is not valid TOML: {error}") from error
-    for stage in ("profile", "dataset", "tune", "merge", "contrast", *(["evaluate"] if "evaluate" in raw else [])):
+    for stage in ("profile", "dataset", "tune", "merge", "contrast", "quantize", *(["evaluate"] if "evaluate" in raw else [])):
         section = raw.setdefault(stage, {})
         if "base" in raw and isinstance(section, dict):
             section.setdefault("base", raw["base"])
@@ -116,9 +116,9 @@ def load_recipe(path: Path) -> Recipe:
     except ValidationError as error:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise TrainerError(f"{path}: {problems}") from error
-    measured = {recipe.evaluate.base} if recipe.evaluate else set()
-    if {recipe.dataset.base, recipe.tune.base, recipe.merge.base, recipe.contrast.base} | measured != {recipe.base}:
-        raise TrainerError(f"{path}: dataset, tune, merge, contrast and evaluate need the same base; set 'base' once, at the top")
+    bases = {recipe.dataset.base, recipe.tune.base, recipe.merge.base, recipe.contrast.base, recipe.quantize.base}
+    if bases | ({recipe.evaluate.base} if recipe.evaluate else set()) != {recipe.base}:
+        raise TrainerError(f"{path}: dataset, tune, merge, contrast, quantize and evaluate need the same base; set 'base' once, at the top")
     if recipe.prefer and recipe.publish.adapter:
         raise TrainerError(
             f"{path}: after prefer there are two adapters, and one is published; set publish.name instead of publish.adapter"

@@ -122,7 +122,8 @@ def retrain(
     whole = merge(preferred, run / "merge", MergeSettings(base=str(merged)))
     tell("export")
     exported = export(whole, dealt, run / "export", places.converter)
-    quantized = quantize(exported, dealt, run / "quantize", QuantizeSettings(types=settings.types, rounds=1, threads=settings.threads))
+    sized = QuantizeSettings(base=base, types=settings.types, rounds=1, threads=settings.threads)
+    quantized = quantize(exported, dealt, run / "quantize", sized)
     tell("evaluate")
     new = quantized / MODEL_FILE
     measured = evaluate({OLD: served, NEW: new}, places.characters, run / "evaluate", _evaluating(base, settings))

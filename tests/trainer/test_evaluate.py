@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 from itertools import chain
 
@@ -138,6 +139,15 @@ def test_what_everybody_is_asked_is_the_same_and_names_nobody(company, settings)
         by_character.setdefault(asked.character, []).append(asked.turns)
     assert len({tuple(q) for q in by_character.values()}) == 1
     assert not any("Ada" in q or "Bo" in q.split() for asked in planned.same for q in asked.turns)
+
+
+def test_fewer_probes_are_still_of_both_kinds(company, settings):
+    """The gate asks forty: with the first forty nobody was ever asked in earnest, and no build could fail for lying."""
+    asked = plan(company, settings.model_copy(update={"probes": 40}))
+    kinds = Counter(asked.kinds.values())
+
+    assert kinds == {"playful": 28, "sincere": 12}
+    assert set(plan(company, settings).kinds.values()) == {"playful", "sincere"}
 
 
 def test_probes_are_seventy_playful_and_thirty_sincere():
