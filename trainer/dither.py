@@ -56,7 +56,7 @@ GRIDS = {
 
 
 def dithered(full: Path, base: Path, rounded: Path, into: Path, seed: int) -> int:
-    """Write ``full``, an F16 file, to ``into`` with noise on what would fall back. Returns how many tensors that are.
+    """Write ``full``, an F16 or F32 file, to ``into`` with noise on what would fall back. Returns how many tensors that are.
 
     ``base`` is what training began from; ``rounded`` is ``full`` quantised to the nearest, for the type of each tensor. Noise is given to
     trained tensors that have the same type in both. With 0 there is nothing to mend, and no file is left.
@@ -66,7 +66,7 @@ def dithered(full: Path, base: Path, rounded: Path, into: Path, seed: int) -> in
     given = 0
     for tensor, grid in _coming_back(GGUFReader(into, "r+"), GGUFReader(base), GGUFReader(rounded)):
         weights = tensor.data.astype(np.float32)
-        tensor.data[...] = (weights + grid.noise(weights, draw)).astype(np.float16)
+        tensor.data[...] = (weights + grid.noise(weights, draw)).astype(tensor.data.dtype)
         given += 1
     if not given:
         into.unlink()
@@ -78,10 +78,10 @@ def _coming_back(full: GGUFReader, base: GGUFReader, rounded: GGUFReader) -> Ite
     types = {t.name: t.tensor_type for t in rounded.tensors}
     for tensor in full.tensors:
         old, kind = before.get(tensor.name), types[tensor.name]
-        if old is None or kind not in GRIDS or tensor.tensor_type != Type.F16:
+        if old is None or kind not in GRIDS or tensor.tensor_type not in (Type.F16, Type.F32):
             continue
         if old.tensor_type != kind or tuple(old.shape) != tuple(tensor.shape):
             continue
-        untrained = dequantize(old.data, old.tensor_type).reshape(tensor.data.shape).astype(np.float16)
+        untrained = dequantize(old.data, old.tensor_type).reshape(tensor.data.shape).astype(tensor.data.dtype)
         if not np.array_equal(untrained, tensor.data):
             yield tensor, GRIDS[kind]

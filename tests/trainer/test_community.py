@@ -32,4 +32,4 @@ async def test_a_small_community_goes_once_round_the_loop(tmp_path, tiny_gguf, c
     assert done.found_after_forgetting == 0
     assert "cut-off" in done.cut_off_refused and done.answered_after_cut_off == "8 of 8 by the one before"
     steps = [line.split(":")[0].split(" ")[0] for line in told if ":" in line and not line.startswith("talk 40")]
-    assert steps == ["seed", "talk", "talk", "rate", "gate", "swap", "short", "cut", "forget"]
+    assert steps == ["seed", "talk", "talk", "rate", "gate", "swap", "talk", "short", "words", "cut", "forget"]
