@@ -9,10 +9,8 @@ them nearly so. It is done by noise of one step's width on the F16 file, which l
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from gguf.constants import GGMLQuantizationType as Type
@@ -59,23 +57,24 @@ def dithered(full: Path, base: Path, rounded: Path, into: Path, seed: int) -> in
     """Write ``full``, an F16 or F32 file, to ``into`` with noise on what would fall back. Returns how many tensors that are.
 
     ``base`` is what training began from; ``rounded`` is ``full`` quantised to the nearest, for the type of each tensor. Noise is given to
-    trained tensors that have the same type in both. With 0 there is nothing to mend, and no file is left.
+    trained tensors that have the same type in both. With 0 there is nothing to mend, and no file is written.
     """
+    grids = _coming_back(GGUFReader(full), GGUFReader(base), GGUFReader(rounded))
+    if not grids:
+        return 0
     shutil.copyfile(full, into)
     draw = np.random.default_rng(seed)
-    given = 0
-    for tensor, grid in _coming_back(GGUFReader(into, "r+"), GGUFReader(base), GGUFReader(rounded)):
-        weights = tensor.data.astype(np.float32)
-        tensor.data[...] = (weights + grid.noise(weights, draw)).astype(tensor.data.dtype)
-        given += 1
-    if not given:
-        into.unlink()
-    return given
+    for tensor in GGUFReader(into, "r+").tensors:
+        if tensor.name in grids:
+            weights = tensor.data.astype(np.float32)
+            tensor.data[...] = (weights + grids[tensor.name].noise(weights, draw)).astype(tensor.data.dtype)
+    return len(grids)
 
 
-def _coming_back(full: GGUFReader, base: GGUFReader, rounded: GGUFReader) -> Iterator[tuple[Any, Grid]]:
+def _coming_back(full: GGUFReader, base: GGUFReader, rounded: GGUFReader) -> dict[str, Grid]:
     before = {t.name: t for t in base.tensors}
     types = {t.name: t.tensor_type for t in rounded.tensors}
+    found: dict[str, Grid] = {}
     for tensor in full.tensors:
         old, kind = before.get(tensor.name), types[tensor.name]
         if old is None or kind not in GRIDS or tensor.tensor_type not in (Type.F16, Type.F32):
@@ -84,4 +83,5 @@ def _coming_back(full: GGUFReader, base: GGUFReader, rounded: GGUFReader) -> Ite
             continue
         untrained = dequantize(old.data, old.tensor_type).reshape(tensor.data.shape).astype(tensor.data.dtype)
         if not np.array_equal(untrained, tensor.data):
-            yield tensor, GRIDS[kind]
+            found[tensor.name] = GRIDS[kind]
+    return found

@@ -78,7 +78,7 @@ def quantize(exported: Path, data: Path, into: Path, settings: QuantizeSettings)
         SourceRefused: a type is not known.
         GateFailed: no type, F16 among them, could be measured.
     """
-    kinds = {name: _ftype(name) for name in settings.types}
+    kinds = {name: ftype_of(name) for name in settings.types}
     base = find_base(settings.base)
     asked = settings.model_dump(mode="json", exclude={"threads", "base"})
     inputs = {"exported": exported, "dataset": data, "base": base.file or base.name}
@@ -168,7 +168,7 @@ def _measured(files: dict[str, Path], samples: Sequence[Sample], known: Path, ro
     ]
 
 
-def _ftype(name: str) -> int:
+def ftype_of(name: str) -> int:
     found = getattr(lib, f"LLAMA_FTYPE_MOSTLY_{name}", None)
     if not isinstance(found, int):
         raise SourceRefused(f"{name!r:.40} is no type that llama.cpp writes; take some of Q8_0, Q6_K, Q5_K_M, Q4_K_M, Q4_0")
