@@ -5,6 +5,7 @@
 
 Arms: ``C`` the characters' utterances alone, ``A`` the original dialogue, ``B`` with ChatHaruhi's synthesised dialogues (A+dialogues),
 ``A+METHOD`` for every other method that was synthesised, and ``all``. A method that left no row is told and not trained: it is A.
+``A+lessons`` has the lessons that people wrote instead (``--lessons``): what the starter's recipe adds to own lines.
 Each arm is mixed, dealt, tuned on so many tokens, merged and exported; then one evaluation holds all of them against the base: loss
 under right and wrong cards for trained and left-out characters, disclosure, faults and general regression, with 95 % intervals
 (paired bootstrap). About 20 minutes an arm and as much to measure it, on two cores alone. Stopped anywhere, the same command goes on.
@@ -43,9 +44,10 @@ class Arm:
     name: str
     settings: MixSettings
     folders: tuple[Path, ...] = ()
+    lessons: Path | None = None  # rows that no teacher made
 
 
-def arms(run: Path, seed: int) -> list[Arm]:
+def arms(run: Path, lessons: Path, seed: int) -> list[Arm]:
     """All arms that this run has rows for, own lines first."""
     found = synthesized_in(run)
     yielded = [f for f in found if json.loads((f / STATS).read_text(encoding="utf-8"))["kept"]]
@@ -53,7 +55,8 @@ def arms(run: Path, seed: int) -> list[Arm]:
     alone = MixSettings(preset="B", general_share=1.0, seed=seed)
     each = [Arm(_name(f), alone, (f,)) for f in yielded]
     every = [Arm("all", MixSettings(preset="B", seed=seed), tuple(yielded))] if len(yielded) > 1 else []
-    return [Arm("C", MixSettings(preset="C", seed=seed)), Arm("A", MixSettings(preset="A", seed=seed)), *each, *every]
+    own = MixSettings(preset="A", seed=seed)
+    return [Arm("C", MixSettings(preset="C", seed=seed)), Arm("A", own), *each, Arm("A+lessons", own, lessons=lessons), *every]
 
 
 def _name(folder: Path) -> str:
@@ -72,7 +75,7 @@ def make(arm: Arm, into: Path, args: argparse.Namespace) -> Path:
         leave_out=_left_out(args),
         draws=args.draws,
         seed=args.seed,
-        instructions=mixed / MIXED if arm.folders else None,
+        instructions=(*([mixed / MIXED] if arm.folders else []), *([arm.lessons] if arm.lessons else [])),
     )
     data = dataset(mixed / CHARACTERS, home / "dataset", dealt)
     taught = TuneSettings(
@@ -105,6 +108,7 @@ def main() -> None:
     parser.add_argument("--run", default="company", help="the run whose synthesised rows are taken")
     parser.add_argument("--runs", type=Path, default=Path("data/runs"))
     parser.add_argument("--characters", type=Path, default=Path("characters"))
+    parser.add_argument("--lessons", type=Path, default=Path("trainer/honesty_lessons.jsonl"), help="rows that people wrote")
     parser.add_argument("--languages", default="en")
     parser.add_argument("--base", default=STARTER)
     parser.add_argument("--base-model", type=Path, help="the base as a GGUF; default: the base itself, where it is one")
@@ -113,6 +117,8 @@ def main() -> None:
     parser.add_argument("--learning-rate", type=float, default=6e-4)
     parser.add_argument("--draws", type=int, default=2)
     parser.add_argument("--arms", default="", help="only these, separated by commas")
+    parser.add_argument("--measure", default="losses,probes,replies", help="of what troupe-train evaluate measures")
+    parser.add_argument("--wrong-cards", type=int, default=2, help="other characters whose cards each exchange is also measured with")
     parser.add_argument("--probes", type=int, default=100)
     parser.add_argument("--questions", type=int, default=0, help="for identification: so many more replies of everybody")
     parser.add_argument("--talks", type=int, default=0)
@@ -127,12 +133,13 @@ def main() -> None:
         raise TrainerError(f"{args.base} is no GGUF file, and llama.cpp measures GGUFs: export it, and name the file with --base-model")
     wanted = {name for name in args.arms.split(",") if name}
     with working_in(args.into):
-        chosen = [arm for arm in arms(run, args.seed) if not wanted or arm.name in wanted]
+        chosen = [arm for arm in arms(run, args.lessons, args.seed) if not wanted or arm.name in wanted]
         if not chosen:
-            raise TrainerError(f"there are no such arms; there are {', '.join(a.name for a in arms(run, args.seed))}")
+            raise TrainerError(f"there are no such arms; there are {', '.join(a.name for a in arms(run, args.lessons, args.seed))}")
         models = {"base": base_model}
         for arm in chosen:
-            console.print(f"{arm.name}: {', '.join(_name(f) for f in arm.folders) or 'own lines'}", highlight=False)
+            added = [*(_name(f) for f in arm.folders), *([str(arm.lessons)] if arm.lessons else [])]
+            console.print(f"{arm.name}: {', '.join(['own lines', *added])}", highlight=False)
             models[arm.name] = make(arm, args.into, args)
         console.print(told(run, chosen, args.into))
         asked = EvaluateSettings(
@@ -140,6 +147,8 @@ def main() -> None:
             languages=tuple(args.languages.split(",")),
             leave_out=_left_out(args),
             every=args.every,
+            measure=args.measure.split(","),
+            wrong_cards=args.wrong_cards,
             probes=args.probes,
             questions=args.questions,
             talks=args.talks,

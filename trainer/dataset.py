@@ -12,7 +12,7 @@ import json
 import random
 from argparse import ArgumentParser, Namespace
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -63,7 +63,7 @@ class DatasetSettings(Section):
     wrong_cards: int = Field(2, ge=0)  # other characters whose card each test exchange is also measured with
     sample_tokens: int = Field(2048, ge=128)
     context_tokens: int = Field(4096, ge=512)
-    instructions: Path | None = None  # JSONL {instruction, character, reply}
+    instructions: tuple[Path, ...] = ()  # JSONL {instruction, character, reply}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,7 @@ def dataset(characters: Path, into: Path, settings: DatasetSettings) -> Path:
     """
     base = find_base(settings.base)
     inputs: dict[str, Path | str] = {"characters": texts_of(characters), "base": base.local or base.name}
-    if settings.instructions:
-        inputs["instructions"] = settings.instructions
+    inputs |= {f"instructions-{number}": path for number, path in enumerate(settings.instructions, 1)}
     stage = begin(
         into, "dataset", inputs=inputs, settings=settings.model_dump(mode="json", exclude={"instructions", "seed"}), seed=settings.seed
     )
@@ -197,11 +196,17 @@ def _unlike(candidates: Sequence[Exemplar], held_out: Sequence[Exemplar], everyt
     return kept
 
 
-def _instructions(path: Path | None, house: Mapping[str, Character]) -> dict[str, list[Exemplar]]:
+def _instructions(paths: Sequence[Path], house: Mapping[str, Character]) -> dict[str, list[Exemplar]]:
     """General instructions answered in role, as exchanges of the character that answered them."""
-    if path is None:
-        return {}
     found: dict[str, list[Exemplar]] = {}
+    for place, (slug, instruction, reply) in enumerate((row for path in paths for row in _answered(path, house)), 1):
+        exchange = Exemplar(f"{slug}-instruction-{place}", None, instruction, reply, None, None, "instruction")
+        found.setdefault(slug, []).append(exchange)
+    return found
+
+
+def _answered(path: Path, house: Mapping[str, Character]) -> Iterator[tuple[str, str, str]]:
+    """Slug, instruction and reply of every row."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -218,9 +223,7 @@ def _instructions(path: Path | None, house: Mapping[str, Character]) -> dict[str
             raise SourceRefused(f"{path}:{number}: there is no character {slug!r}; use the name of its folder")
         if not instruction or not reply:
             raise SourceRefused(f"{path}:{number}: the instruction or the reply is empty")
-        exchange = Exemplar(f"{slug}-instruction-{number}", None, instruction, reply, None, None, "instruction")
-        found.setdefault(slug, []).append(exchange)
-    return found
+        yield slug, instruction, reply
 
 
 # ------------------------------------------------------------------ dealing

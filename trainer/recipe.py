@@ -124,23 +124,26 @@ def load_recipe(path: Path) -> Recipe:
             f"{path}: after prefer there are two adapters, and one is published; set publish.name instead of publish.adapter"
         )
     home = path.resolve().parent
-    house = recipe.publish.characters
-    instructions, aliases, measuring = recipe.dataset.instructions, recipe.extract.aliases, recipe.evaluate
-    if measuring is not None:
-        given = {"items": measuring.items, "encoder": measuring.encoder}
-        measuring = measuring.model_copy(update={name: home / path for name, path in given.items() if path})
     return recipe.model_copy(
         update={
             "source": home / recipe.source if recipe.source else None,
-            "extract": recipe.extract.model_copy(update={"aliases": home / aliases if aliases else None}),
+            "extract": _from(home, recipe.extract, "aliases"),
             "characters": home / recipe.characters,
             "models": home / recipe.models,
-            "evaluate": measuring,
-            "publish": recipe.publish.model_copy(update={"characters": home / house if house else None}),
+            "synthesize": _from(home, recipe.synthesize, "instructions", "human", "prototype"),
+            "evaluate": _from(home, recipe.evaluate, "items", "encoder"),
+            "publish": _from(home, recipe.publish, "characters"),
             "config": home / recipe.config,
-            "dataset": recipe.dataset.model_copy(update={"instructions": home / instructions if instructions else None}),
+            "dataset": recipe.dataset.model_copy(update={"instructions": tuple(home / path for path in recipe.dataset.instructions)}),
         }
     )
+
+
+def _from(home: Path, section: Section | None, *names: str) -> Section | None:
+    """A section whose files, where they are named, start at the recipe's folder."""
+    if section is None:
+        return None
+    return section.model_copy(update={name: home / path for name in names if (path := getattr(section, name))})
 
 
 def steps(recipe: Recipe, run: Path) -> list[Step]:
@@ -149,7 +152,7 @@ def steps(recipe: Recipe, run: Path) -> list[Step]:
     dealt = recipe.dataset
     if recipe.synthesize is not None:
         found += _synthesis_steps(recipe, recipe.synthesize, characters, run)
-        dealt = dealt.model_copy(update={"instructions": dealt.instructions or run / "mix" / MIXED})
+        dealt = dealt.model_copy(update={"instructions": (*dealt.instructions, run / "mix" / MIXED)})
     taught = characters if recipe.synthesize is None else run / "mix" / CHARACTERS
     found += [
         Step("dataset", lambda: dataset(taught, run / "dataset", dealt)),

@@ -167,10 +167,13 @@ def test_general_instructions_are_taught_in_role_and_never_shown_as_exemplars(tm
     rows.write_text(
         json.dumps({"instruction": "Name three fruits.", "character": "bo-rye", "reply": "Plum, plum and plum, my dear."}) + "\n"
     )
-    settings = DatasetSettings(base=str(tiny_base), draws=1, watch=1, fixed=(4,), instructions=rows, only=("bo-rye",))
+    more = tmp_path / "more.jsonl"
+    more.write_text(json.dumps({"instruction": "Name three rivers.", "character": "bo-rye", "reply": "I only know the one."}) + "\n")
+    settings = DatasetSettings(base=str(tiny_base), draws=1, watch=1, fixed=(4,), instructions=(rows, more), only=("bo-rye",))
 
     folder = dataset(company, tmp_path / "dataset", settings)
 
+    assert {"bo-rye-instruction-1", "bo-rye-instruction-2"} < {line for s in read_samples(folder / TRAIN) for line in s.lines}
     (sample,) = [s for s in read_samples(folder / TRAIN) if "bo-rye-instruction-1" in s.lines]
     assert sample.character == "bo-rye"
     whole = tokenizer.decode(sample.tokens)
@@ -227,7 +230,7 @@ def test_a_bad_row_of_instructions_is_named_with_its_line(tmp_path, company, tin
     rows.write_text(f"\n{line}\n")
 
     with pytest.raises(SourceRefused, match=r"instructions\.jsonl:2: ") as refused:
-        dataset(company, tmp_path / "dataset", DatasetSettings(base=str(tiny_base), instructions=rows))
+        dataset(company, tmp_path / "dataset", DatasetSettings(base=str(tiny_base), instructions=(rows,)))
 
     assert says in str(refused.value)
 

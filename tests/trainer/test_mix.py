@@ -70,7 +70,7 @@ def test_b_keeps_at_least_half_of_everybodys_rows_their_own_and_the_ratio_of_gen
 def test_a_dataset_takes_the_mix_with_new_people_and_keeps_what_is_held_out(tmp_path, company, run):
     folder = mix(company, synthesized_in(run), tmp_path / "b", MixSettings(retold=True))
 
-    parts, _ = divide(folder / CHARACTERS, DatasetSettings(instructions=folder / MIXED))
+    parts, _ = divide(folder / CHARACTERS, DatasetSettings(instructions=(folder / MIXED,)))
 
     slugs = {p.character.slug for p in parts}
     assert {"ada-north", "bo-rye", "cy-ash"} < slugs
@@ -102,9 +102,12 @@ def test_the_command_says_what_comes_next(company, run, capsys):
 
 def test_a_recipe_synthesises_by_several_methods_mixes_and_learns_from_the_mix(tmp_path):
     (tmp_path / "r.toml").write_text(
-        'name = "x"\nmethods = ["rolegpt", "people"]\n[synthesize]\nteacher = "starter"\n[mix]\npreset = "B"\nsynthetic_share = 0.3\n'
+        'name = "x"\nmethods = ["rolegpt", "people"]\n'
+        '[synthesize]\nteacher = "starter"\nhuman = "talks.jsonl"\n[mix]\npreset = "B"\nsynthetic_share = 0.3\n'
     )
 
-    found = [step.name for step in steps(load_recipe(tmp_path / "r.toml"), tmp_path / "run")]
+    loaded = load_recipe(tmp_path / "r.toml")
+    found = [step.name for step in steps(loaded, tmp_path / "run")]
 
+    assert loaded.synthesize is not None and loaded.synthesize.human == tmp_path / "talks.jsonl"
     assert found[:4] == ["synthesize rolegpt", "synthesize people", "mix", "dataset"]

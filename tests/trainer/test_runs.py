@@ -109,13 +109,15 @@ def test_a_recipe_with_a_mistake_is_refused_before_anything_is_done(tmp_path, te
 def test_a_recipes_paths_start_at_its_own_folder_and_its_base_is_everybodys(tmp_path):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
-        'name = "a"\nbase = "some/model"\ncharacters = "people"\n[evaluate]\nprobes = 5\n[publish]\nname = "a-1"\nadapter = "a-adapter"'
+        'name = "a"\nbase = "some/model"\ncharacters = "people"\n[dataset]\ninstructions = ["a.jsonl", "b.jsonl"]\n'
+        '[evaluate]\nprobes = 5\nitems = "items.jsonl"\n[publish]\nname = "a-1"\nadapter = "a-adapter"'
     )
 
     loaded = load_recipe(recipe)
 
     assert loaded.characters == tmp_path / "people"
-    assert loaded.evaluate is not None
+    assert loaded.dataset.instructions == (tmp_path / "a.jsonl", tmp_path / "b.jsonl")
+    assert loaded.evaluate is not None and loaded.evaluate.items == tmp_path / "items.jsonl"
     assert {loaded.dataset.base, loaded.tune.base, loaded.merge.base, loaded.evaluate.base} == {"some/model"}
     assert [s.name for s in steps(loaded, tmp_path)] == [
         "dataset",

@@ -104,7 +104,7 @@ async def test_a_dataset_takes_the_answers_as_exchanges(tmp_path, company):
         server.words = Script(server, fresh)
         folder = await asyncio.to_thread(synthesize, company, tmp_path / "out", settings(server, limit=4))
 
-    parts, _ = divide(company, DatasetSettings(instructions=folder / GENERAL))
+    parts, _ = divide(company, DatasetSettings(instructions=(folder / GENERAL,)))
 
     assert sum(e.source == "instruction" for p in parts for e in p.taught) == 12
 
