@@ -15,9 +15,11 @@ from tests.loopback.openai_server import openai_server
 from tests.trainer.company import write_company
 from tests.trainer.teachers import obedient, rubbish
 from trainer.__main__ import main
+from trainer.asking import AnswerMisshapen
 from trainer.dataset import DatasetSettings, divide
 from trainer.errors import SourceRefused
 from trainer.manifest import MANIFEST
+from trainer.synthesis.forms import Blocks, Talk, Value
 from trainer.synthesis.methods import METHODS
 from trainer.synthesis.people import PEOPLE, personas
 from trainer.synthesis.report import REPORT, SHEET
@@ -255,3 +257,20 @@ async def test_a_teacher_that_writes_the_worked_examples_down_again_adds_nothing
 
     assert not rows(folder / ROWS)
     assert {r["dropped"] for r in rows(folder / DROPPED)} == {"example again"}
+
+
+def test_a_line_that_only_the_forms_length_ended_is_not_taken_for_a_whole_one():
+    talk = Talk("Ada", "Sam", 3, opened="How long is a lifetime?")
+    full = ("A lifetime, and " * 20)[:299]
+
+    cut = talk.read(f"Ada: As long as it takes.\nSam: And then?\nAda: {full}e\nSam: Go on.\nAda: That was all.\n", finished=True)
+
+    assert [pair.reply for pair in cut] == ["As long as it takes."]
+    assert talk.read(f"Ada: {full}.\n", finished=True)[0].reply == f"{full}."
+    with pytest.raises(AnswerMisshapen, match=r"no line of the form 'Ada: \.\.\.'"):
+        talk.read(f"Ada: {full}e\n", finished=True)
+    blocks = Blocks((Value("question", "Question", longest=20), Value("answer", "Answer", longest=20)), most=2)
+    two = "Question: Why?\nAnswer: Because it is far to\n\nQuestion: Why not?\nAnswer: It is never too far.\n"
+    assert [b["answer"] for b in blocks.read(two, finished=True)] == ["It is never too far."]
+    with pytest.raises(AnswerMisshapen, match="breaks off where the form was full"):
+        blocks.read("Question: Why?\nAnswer: Because it is far to\n", finished=True)

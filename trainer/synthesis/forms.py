@@ -15,6 +15,7 @@ from typing import ClassVar
 from trainer.asking import AnswerMisshapen
 
 LINE_CHARACTERS = 600  # of one value
+LONGEST_LINE = 300  # of a dialogue, in characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,11 @@ class Blocks:
             raise AnswerMisshapen(f"it has {len(rows)} lines, and a block has {size}: {', '.join(v.label for v in self.values)}")
         if len(rows) // size > self.most:
             raise AnswerMisshapen(f"it has {len(rows) // size} blocks and at most {self.most} were asked for")
-        return [self._block(rows[at : at + size]) for at in range(0, len(rows), size)]
+        blocks = [self._block(rows[at : at + size]) for at in range(0, len(rows), size)]
+        whole = [b for b in blocks if not any(_breaks_off(b[v.key], v.longest) for v in self.values if not v.words)]
+        if not whole:
+            raise AnswerMisshapen("every block breaks off where the form was full")
+        return whole
 
     def _block(self, rows: Sequence[str]) -> dict[str, str]:
         found: dict[str, str] = {}
@@ -112,14 +117,14 @@ class Talk:
         own, other = (f"{_quoted(f'{name}: ')} text {_quoted(chr(10))}" for name in (self.own, self.other))
         more = self.most - 1
         root = f"root ::= own pair{{0,{more}}}" if self.opened else f"root ::= pair{{1,{self.most}}}"
-        return f"{root}\npair ::= other own\nown ::= {own}\nother ::= {other}\ntext ::= {_text(300)}\n"
+        return f"{root}\npair ::= other own\nown ::= {own}\nother ::= {other}\ntext ::= {_text(LONGEST_LINE)}\n"
 
     @property
     def shown(self) -> str:
         return f"{self.own}: ..." if self.opened else f"{self.other}: ...\n{self.own}: ..."
 
     def read(self, answer: str, *, finished: bool) -> list[Exchanged]:
-        """The exchanges up to the first line of anybody else; lines that one speaker says on end are one.
+        """The exchanges up to the first line of anybody else, or one that breaks off; lines that one speaker says on end are one.
 
         Raises:
             AnswerMisshapen: it does not begin with the asked speaker, or no reply of the character is whole.
@@ -132,6 +137,8 @@ class Talk:
         for row in rows:
             match = pattern.fullmatch(row)
             if match is None:
+                break
+            if _breaks_off(match["text"], LONGEST_LINE):
                 break
             own, text = match["own"] is not None, _unquoted(match["text"])
             if turns and turns[-1][0] == own:
@@ -171,6 +178,11 @@ class Speech:
 
 Form = Blocks | Talk | Speech
 SPEECH = Speech()
+
+
+def _breaks_off(text: str, longest: int) -> bool:
+    """Whether the grammar ended it: it fills the form, a space more or less, and its sentence has no end."""
+    return longest - 2 <= len(text) <= longest and not re.search(r"[.!?。！？…][\"”’」)]?$", text)
 
 
 def _unquoted(text: str) -> str:
