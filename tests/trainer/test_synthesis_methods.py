@@ -19,7 +19,7 @@ from trainer.asking import AnswerMisshapen
 from trainer.dataset import DatasetSettings, divide
 from trainer.errors import SourceRefused
 from trainer.manifest import MANIFEST
-from trainer.synthesis.forms import Blocks, Talk, Value
+from trainer.synthesis.forms import Blocks, Value
 from trainer.synthesis.methods import METHODS
 from trainer.synthesis.people import PEOPLE, personas
 from trainer.synthesis.report import REPORT, SHEET
@@ -260,15 +260,6 @@ async def test_a_teacher_that_writes_the_worked_examples_down_again_adds_nothing
 
 
 def test_a_line_that_only_the_forms_length_ended_is_not_taken_for_a_whole_one():
-    talk = Talk("Ada", "Sam", 3, opened="How long is a lifetime?")
-    full = ("A lifetime, and " * 20)[:299]
-
-    cut = talk.read(f"Ada: As long as it takes.\nSam: And then?\nAda: {full}e\nSam: Go on.\nAda: That was all.\n", finished=True)
-
-    assert [pair.reply for pair in cut] == ["As long as it takes."]
-    assert talk.read(f"Ada: {full}.\n", finished=True)[0].reply == f"{full}."
-    with pytest.raises(AnswerMisshapen, match=r"no line of the form 'Ada: \.\.\.'"):
-        talk.read(f"Ada: {full}e\n", finished=True)
     blocks = Blocks((Value("question", "Question", longest=20), Value("answer", "Answer", longest=20)), most=2)
     two = "Question: Why?\nAnswer: Because it is far to\n\nQuestion: Why not?\nAnswer: It is never too far.\n"
     assert [b["answer"] for b in blocks.read(two, finished=True)] == ["It is never too far."]

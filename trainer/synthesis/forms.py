@@ -15,7 +15,8 @@ from typing import ClassVar
 from trainer.asking import AnswerMisshapen
 
 LINE_CHARACTERS = 600  # of one value
-LONGEST_LINE = 300  # of a dialogue, in characters
+# Left to itself, a small model goes on until its limit: it has to come to the end of a sentence.
+_SENTENCE = 'sentence ::= [^.!?。！？\\n\\r \\t] [^.!?。！？\\n\\r]{1,240} [.!?。！？…]{1,3} ["”」]?\n'
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +118,14 @@ class Talk:
         own, other = (f"{_quoted(f'{name}: ')} text {_quoted(chr(10))}" for name in (self.own, self.other))
         more = self.most - 1
         root = f"root ::= own pair{{0,{more}}}" if self.opened else f"root ::= pair{{1,{self.most}}}"
-        return f"{root}\npair ::= other own\nown ::= {own}\nother ::= {other}\ntext ::= {_text(LONGEST_LINE)}\n"
+        return f'{root}\npair ::= other own\nown ::= {own}\nother ::= {other}\ntext ::= sentence (" "? sentence){{0,2}}\n{_SENTENCE}'
 
     @property
     def shown(self) -> str:
         return f"{self.own}: ..." if self.opened else f"{self.other}: ...\n{self.own}: ..."
 
     def read(self, answer: str, *, finished: bool) -> list[Exchanged]:
-        """The exchanges up to the first line of anybody else, or one that breaks off; lines that one speaker says on end are one.
+        """The exchanges up to the first line of anybody else; lines that one speaker says on end are one.
 
         Raises:
             AnswerMisshapen: it does not begin with the asked speaker, or no reply of the character is whole.
@@ -137,8 +138,6 @@ class Talk:
         for row in rows:
             match = pattern.fullmatch(row)
             if match is None:
-                break
-            if _breaks_off(match["text"], LONGEST_LINE):
                 break
             own, text = match["own"] is not None, _unquoted(match["text"])
             if turns and turns[-1][0] == own:
@@ -165,11 +164,7 @@ class Speech:
 
     @property
     def grammar(self) -> str:
-        more = self.sentences - 1
-        return (
-            f'root ::= sentence (" "? sentence){{0,{more}}}\n'
-            'sentence ::= [^.!?。！？\\n\\r \\t] [^.!?。！？\\n\\r]{1,240} [.!?。！？…]{1,3} ["”」]?\n'
-        )
+        return f'root ::= sentence (" "? sentence){{0,{self.sentences - 1}}}\n{_SENTENCE}'
 
     def read(self, answer: str, *, finished: bool) -> list[str]:
         """Never raises: the filters judge what is said."""
