@@ -19,6 +19,7 @@ import argparse
 import json
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -34,7 +35,6 @@ from trainer.evaluate_swaps import (
     COLUMNS,
     BySwap,
     Losses,
-    Scorer,
     as_json,
     by_swap,
     held_out_questions,
@@ -68,20 +68,13 @@ def main() -> None:
     rows, first = {}, None
     for given in args.model:
         name, _, model = given.partition("=")
-        opened: list[Scorer] = []
-
-        def scorer(model: str = model, opened: list[Scorer] = opened) -> Scorer:
-            if not opened:
-                opened.append(open_scorer(model, threads=args.threads))
-            return opened[0]
-
-        kept = Losses(args.into / name / "losses.jsonl")
-        with Progress(console=Console(stderr=True)) as progress:
-            task = progress.add_task(name, total=len(samples))
-            setting = f"{'card alone' if args.without_lines else 'served'}, {'left out' if left_out else 'taught'}"
-            found: BySwap = by_swap(samples, kept.of(setting, scorer, samples, lambda task=task: progress.advance(task)))
-        for each in opened:
-            each.close()
+        setting = f"{'card alone' if args.without_lines else 'served'}, {'left out' if left_out else 'taught'}"
+        with (
+            Losses(args.into / name / "losses.jsonl", partial(open_scorer, model, threads=args.threads)) as kept,
+            Progress(console=Console(stderr=True)) as progress,
+        ):
+            tick = partial(progress.advance, progress.add_task(name, total=len(samples)))
+            found: BySwap = by_swap(samples, kept.of(setting, samples, tick))
         rows[f"{name}, {setting}"] = told(found, first)
         first = first or found
     (args.into / "figures.json").write_text(json.dumps(as_json(rows), indent=2) + "\n", encoding="utf-8")

@@ -17,6 +17,7 @@ import argparse
 import json
 import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
@@ -32,7 +33,7 @@ from bot.config import CharacterSettings
 from bot.errors import BotError
 from trainer.base import find_base, load_tokenizer
 from trainer.conversations import Conversations
-from trainer.evaluate_swaps import COLUMNS, BySwap, Losses, Question, Scorer, Swap, as_json, by_swap, open_scorer, samples_for, table, told
+from trainer.evaluate_swaps import COLUMNS, BySwap, Losses, Question, Swap, as_json, by_swap, open_scorer, samples_for, table, told
 
 TAUGHT_ACTS, TESTED_ACT, TESTED_LINES = (1, 2), 3, 156
 
@@ -81,25 +82,18 @@ def main() -> None:
     rows = {}
     for given in args.model:
         name, _, model = given.partition("=")
-        opened: list[Scorer] = []
-
-        def scorer(model: str = model, opened: list[Scorer] = opened) -> Scorer:
-            if not opened:
-                opened.append(open_scorer(model, threads=args.threads))
-            return opened[0]
-
-        kept = Losses(args.into / name / "losses.jsonl")
-        with Progress(console=Console(stderr=True)) as progress:
+        with (
+            Losses(args.into / name / "losses.jsonl", partial(open_scorer, model, threads=args.threads)) as kept,
+            Progress(console=Console(stderr=True)) as progress,
+        ):
             for layout in layouts:
                 asked = questions(turns, described=layout != "name only")[:: args.every]
                 samples = samples_for(conversations, asked, LAYOUTS[layout], wanted(layout, swaps))
-                task = progress.add_task(f"{name}, {layout}", total=len(samples))
-                found = by_swap(samples, kept.of(layout, scorer, samples, lambda task=task: progress.advance(task)))
+                tick = partial(progress.advance, progress.add_task(f"{name}, {layout}", total=len(samples)))
+                found = by_swap(samples, kept.of(layout, samples, tick))
                 rows[f"{name}, {layout}"] = told(found, first.get(layout))
                 first.setdefault(layout, found)
                 (args.into / "figures.json").write_text(json.dumps(as_json(rows), indent=2) + "\n", encoding="utf-8")
-        for each in opened:
-            each.close()
     show(rows, args.every)
 
 

@@ -78,8 +78,15 @@ def make(arm: Arm, into: Path, args: argparse.Namespace) -> Path:
         instructions=(*([mixed / MIXED] if arm.folders else []), *([arm.lessons] if arm.lessons else [])),
     )
     data = dataset(mixed / CHARACTERS, home / "dataset", dealt)
+    # Held-out loss is measured at the end alone: every arm spends its whole budget, and none is flattered by its best moment.
     taught = TuneSettings(
-        base=args.base, seed=args.seed, max_tokens=args.tokens, learning_rate=args.learning_rate, patience=99, threads=args.threads
+        base=args.base,
+        seed=args.seed,
+        max_tokens=args.tokens,
+        learning_rate=args.learning_rate,
+        watches=1,
+        patience=99,
+        threads=args.threads,
     )
     tuned = tune(data, home / "tune", taught)
     merged = merge(tuned, home / "merge", MergeSettings(base=args.base))

@@ -16,7 +16,7 @@ from trainer.conversations import Conversations, Talk
 from trainer.dataset import Part
 from trainer.evaluate_intervals import Interval, loss
 from trainer.evaluate_plan import GENERAL, EvaluateSettings, Plan, rows_of
-from trainer.evaluate_swaps import BySwap, GgufScorer, Losses, Scorer, by_swap, held_out_questions, samples_for
+from trainer.evaluate_swaps import BySwap, GgufScorer, Losses, by_swap, held_out_questions, samples_for
 from trainer.likelihood import Measured
 from trainer.samples import Sample, label_replies
 from trainer.tokenizer import TransformersTokenizer
@@ -29,14 +29,6 @@ def losses_of(
     path: Path, folder: Path, planned: Plan, settings: EvaluateSettings, progress: Progress, name: str
 ) -> tuple[dict[str, Any], dict[str, BySwap]]:
     """Losses by layout and swap, by turn, and of general knowledge; what was measured is kept in ``folder``."""
-    kept = Losses(folder / "losses.jsonl")
-    opened: list[Scorer] = []
-
-    def scorer() -> Scorer:
-        if not opened:
-            opened.append(GgufScorer(path, threads=settings.threads))
-        return opened[0]
-
     questions = held_out_questions(planned.parts, settings.wrong_cards)
     sets = {
         layout: samples_for(planned.conversations, questions, shape, ("right", "both") if shape.fixed else ("right",))
@@ -49,13 +41,10 @@ def losses_of(
     def tick() -> None:
         progress.advance(task)
 
-    try:
-        measured: dict[str, BySwap] = {layout: by_swap(samples, kept.of(layout, scorer, samples, tick)) for layout, samples in sets.items()}
-        by_turn = kept.of("turns", scorer, [talk for _, talk in turns], tick)
-        known = kept.of("general", scorer, general, tick)
-    finally:
-        for each in opened:
-            each.close()
+    with Losses(folder / "losses.jsonl", lambda: GgufScorer(path, threads=settings.threads)) as kept:
+        measured: dict[str, BySwap] = {layout: by_swap(samples, kept.of(layout, samples, tick)) for layout, samples in sets.items()}
+        by_turn = kept.of("turns", [talk for _, talk in turns], tick)
+        known = kept.of("general", general, tick)
     speakers = {q.exchange.id: q.speaker.slug for q in questions}
     return {
         "general": loss(known),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, Self
 
 from bot.characters.cast import Character, make_character
 from bot.characters.lines import Exemplar
@@ -129,13 +129,25 @@ def _performers(question: Question, swap: Swap) -> list[Character]:
 
 
 class Losses:
-    """Losses of samples in a file, one a line, so that a killed measurement goes on where it was."""
+    """Losses of samples in a file, one a line, so that a killed measurement goes on where it was.
 
-    def __init__(self, path: Path) -> None:
+    The model is opened for the first loss that is not known, and closed on leaving.
+    """
+
+    def __init__(self, path: Path, opens: Callable[[], Scorer]) -> None:
         self._path = path
+        self._opens = opens
+        self._scorer: Scorer | None = None
         self._known = {str(row["key"]): Measured(float(row["nats"]), int(row["tokens"])) for row in read_kept(path)}
 
-    def of(self, name: str, scorer: Callable[[], Scorer], samples: Sequence[Sample], tick: Callable[[], None]) -> list[Measured]:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._scorer is not None:
+            self._scorer.close()
+
+    def of(self, name: str, samples: Sequence[Sample], tick: Callable[[], None]) -> list[Measured]:
         """One loss for each sample of the set ``name``, in their order; measures what is not known."""
         keys = [f"{name}/{s.kind}/{s.card}/{'+'.join(s.lines)}" for s in samples]
         todo = sorted((i for i, key in enumerate(keys) if key not in self._known), key=lambda i: samples[i].card)
@@ -143,7 +155,8 @@ class Losses:
             tick()
         for _, group in groupby(todo, key=lambda i: samples[i].card):
             indexes = list(group)
-            measured = scorer().measure([samples[i] for i in indexes], tick)
+            self._scorer = self._scorer or self._opens()
+            measured = self._scorer.measure([samples[i] for i in indexes], tick)
             self._known |= {keys[i]: each for i, each in zip(indexes, measured, strict=True)}
             keep(self._path, *({"key": keys[i], **asdict(self._known[keys[i]])} for i in indexes))
         return [self._known[key] for key in keys]

@@ -200,10 +200,9 @@ def test_losses_by_llama_cpp_and_by_torch_agree(model, tiny_base, parts, convers
     samples = samples_for(conversations, held_out_questions(parts, 1)[:2], Layout(), ("right", "both"))
 
     found = []
-    for name, open_one in (("llama", lambda: GgufScorer(model, threads=1)), ("torch", lambda: TorchScorer(str(tiny_base)))):
-        scorer = open_one()
-        found.append(by_swap(samples, Losses(tmp_path / f"{name}.jsonl").of("x", lambda s=scorer: s, samples, lambda: None)))
-        scorer.close()
+    for name, opens in (("llama", lambda: GgufScorer(model, threads=1)), ("torch", lambda: TorchScorer(str(tiny_base)))):
+        with Losses(tmp_path / f"{name}.jsonl", opens) as kept:
+            found.append(by_swap(samples, kept.of("x", samples, lambda: None)))
 
     llama, torch = (told(each) for each in found)
     assert llama.right.mean == pytest.approx(torch.right.mean, abs=0.02)
@@ -212,14 +211,14 @@ def test_losses_by_llama_cpp_and_by_torch_agree(model, tiny_base, parts, convers
 
 def test_what_was_measured_once_is_not_measured_again(model, parts, conversations, tmp_path):
     samples = samples_for(conversations, held_out_questions(parts, 1)[:2], Layout(), ("right",))
-    scorer = GgufScorer(model, threads=1)
-    first = Losses(tmp_path / "losses.jsonl").of("x", lambda: scorer, samples, lambda: None)
-    scorer.close()
+    with Losses(tmp_path / "losses.jsonl", lambda: GgufScorer(model, threads=1)) as kept:
+        first = kept.of("x", samples, lambda: None)
 
     def nobody():
         raise AssertionError("everything is known")
 
-    assert Losses(tmp_path / "losses.jsonl").of("x", nobody, samples, lambda: None) == first
+    with Losses(tmp_path / "losses.jsonl", nobody) as kept:
+        assert kept.of("x", samples, lambda: None) == first
 
 
 def test_a_long_talk_is_measured_by_stretches_of_its_turns(parts, conversations, tokenizer):
