@@ -24,6 +24,7 @@ from rich.console import Console
 from rich.table import Table
 
 from bot.engine.models import STARTER
+from bot.engine.threads import usable_cores
 from bot.errors import BotError
 from trainer.base import find_base
 from trainer.dataset import DatasetSettings, dataset
@@ -33,6 +34,7 @@ from trainer.evaluate_plan import EvaluateSettings
 from trainer.export import MODEL_FILE, ExportSettings, export
 from trainer.merge import MergeSettings, merge
 from trainer.mix import CHARACTERS, MIXED, STATS, MixSettings, mix, synthesized_in
+from trainer.quantize import ftype_of, write_type
 from trainer.runs import run_folder, working_in
 from trainer.tune import TuneSettings, tune
 
@@ -93,6 +95,14 @@ def make(arm: Arm, into: Path, args: argparse.Namespace) -> Path:
     return export(merged, data, home / "export", ExportSettings()) / MODEL_FILE
 
 
+def _unpacked(base: Path, args: argparse.Namespace) -> Path:
+    """The base in F16, as the arms are."""
+    target = args.into / "base.gguf"
+    if not target.is_file():
+        write_type(base, target, ftype_of("F16"), args.threads or usable_cores(), {})
+    return target
+
+
 def _left_out(args: argparse.Namespace) -> tuple[str, ...]:
     return tuple(s for s in args.leave_out.split(",") if s)
 
@@ -143,7 +153,7 @@ def main() -> None:
         chosen = [arm for arm in arms(run, args.lessons, args.seed) if not wanted or arm.name in wanted]
         if not chosen:
             raise TrainerError(f"there are no such arms; there are {', '.join(a.name for a in arms(run, args.lessons, args.seed))}")
-        models = {"base": base_model}
+        models = {"base": _unpacked(base_model, args)}
         for arm in chosen:
             added = [*(_name(f) for f in arm.folders), *([str(arm.lessons)] if arm.lessons else [])]
             console.print(f"{arm.name}: {', '.join(['own lines', *added])}", highlight=False)

@@ -133,6 +133,7 @@ def write_type(source: Path, target: Path, kind: int, threads: int, matrix: Mapp
     params = lib.llama_model_quantize_default_params()
     params.nthread = threads  # 0 would take every core
     params.ftype = kind
+    params.allow_requantize = kind == lib.LLAMA_FTYPE_MOSTLY_F16  # to unpack what is quantised loses nothing
     rows = as_llama_takes_it(matrix)
     if matrix:
         params.imatrix = rows
