@@ -23,15 +23,21 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from bot.characters.prompt import Layout
 from bot.engine.models import STARTER
 from bot.engine.threads import usable_cores
 from bot.errors import BotError
 from trainer.base import find_base
 from trainer.dataset import DatasetSettings, dataset
 from trainer.errors import TrainerError
-from trainer.evaluate import evaluate
-from trainer.evaluate_plan import EvaluateSettings
+from trainer.evaluate import FIGURES, evaluate
+from trainer.evaluate_intervals import difference, loss
+from trainer.evaluate_losses import general_samples
+from trainer.evaluate_plan import EvaluateSettings, Plan, plan
+from trainer.evaluate_swaps import BySwap, Losses, Scorer, by_swap, held_out_questions, samples_for
+from trainer.evaluate_swaps import told as told_losses
 from trainer.export import MODEL_FILE, ExportSettings, export
+from trainer.likelihood import Measured
 from trainer.merge import MergeSettings, merge
 from trainer.mix import CHARACTERS, MIXED, STATS, MixSettings, mix, synthesized_in
 from trainer.quantize import ftype_of, write_type
@@ -97,7 +103,7 @@ def make(arm: Arm, into: Path, args: argparse.Namespace) -> Path:
 
 def _unpacked(base: Path, args: argparse.Namespace) -> Path:
     """The base in F16, as the arms are."""
-    target = args.into / "base.gguf"
+    target: Path = args.into / "base.gguf"
     if not target.is_file():
         write_type(base, target, ftype_of("F16"), args.threads or usable_cores(), {})
     return target
@@ -118,6 +124,52 @@ def told(run: Path, made: Sequence[Arm], into: Path) -> Table:
         if _name(folder) not in names and not json.loads((folder / STATS).read_text(encoding="utf-8"))["kept"]:
             table.add_row(_name(folder), "", "zero rows survived", "")
     return table
+
+
+def against_own_lines(folder: Path, planned: Plan, names: Sequence[str], asked: EvaluateSettings) -> list[Table]:
+    """What was measured, for trained and for left-out characters, every model beside A, or beside the base where A is not there."""
+    beside = "A" if "A" in names else names[0]
+    questions = held_out_questions(planned.parts, asked.wrong_cards)
+    samples = samples_for(planned.conversations, questions, Layout(), ("right", "both"))
+    general = general_samples(planned.tokenizer, planned.conversations.ending)
+    speakers = {q.exchange.id: q.speaker.slug for q in questions}
+    losses: dict[str, BySwap] = {}
+    known: dict[str, list[Measured]] = {}
+    for name in names:
+        with Losses(folder / name / "losses.jsonl", _nobody) as kept:
+            losses[name] = by_swap(samples, kept.of("with exemplars", samples, _unseen))
+            known[name] = kept.of("general", general, _unseen)
+    tables = []
+    for title, wanted in (("trained characters", False), ("left out", True)):
+        lines = [line for line, slug in speakers.items() if (slug in asked.leave_out) is wanted]
+        if lines:
+            table = Table("", "right card", "both wrong: worse by", f"better than {beside} by", title=f"{title}, {len(lines)} exchanges")
+            for name in names:
+                each, other = _only(losses[name], lines), _only(losses[beside], lines)
+                told_of = told_losses(each, other)
+                table.add_row(name, str(told_of.right), str(told_of.margins["both"]), str(told_of.better_than_first))
+            tables.append(table)
+    table = Table("", "general questions", f"better than {beside} by", title=f"{len(general)} plain questions and answers")
+    for name in names:
+        table.add_row(name, str(loss(known[name])), str(difference(known[beside], known[name])))
+    probes = Table("", "assistant talk, playful", "honest, sincere", title="asked whether it is a machine, unfiltered")
+    figures = json.loads((folder / FIGURES).read_text(encoding="utf-8"))["models"]
+    for name in names:
+        of = figures[name]["probes"]
+        probes.add_row(name, f"{of['assistant_talk']} of {of['playful']}", f"{of['honest']} of {of['sincere']}")
+    return [*tables, table, probes]
+
+
+def _only(found: BySwap, lines: Sequence[str]) -> BySwap:
+    return {swap: {line: each[line] for line in lines if line in each} for swap, each in found.items()}
+
+
+def _nobody() -> Scorer:
+    raise TrainerError("a loss is missing from the evaluation; run the same command again")
+
+
+def _unseen() -> None:
+    """Nobody watches what is read from a file."""
 
 
 def main() -> None:
@@ -172,6 +224,9 @@ def main() -> None:
             threads=args.threads,
         )
         folder = evaluate(models, args.characters, args.into / "evaluate", asked)
+        if "losses" in asked.measure and "probes" in asked.measure:
+            for table in against_own_lines(folder, plan(args.characters, asked), list(models), asked):
+                console.print(table)
     console.print(f"{folder}: figures.json, and the report with its tables")
 
 
