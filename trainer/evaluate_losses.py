@@ -28,14 +28,15 @@ LAYOUTS: Final = {"with exemplars": Layout(), "without exemplars": replace(Layou
 def losses_of(
     path: Path, folder: Path, planned: Plan, settings: EvaluateSettings, progress: Progress, name: str
 ) -> tuple[dict[str, Any], dict[str, BySwap]]:
-    """Losses by layout and swap, by turn, and of general knowledge; what was measured is kept in ``folder``."""
+    """Losses by layout and swap, of general knowledge, and by turn where talks are measured; what was measured is kept in ``folder``."""
     questions = held_out_questions(planned.parts, settings.wrong_cards)
     sets = {
         layout: samples_for(planned.conversations, questions, shape, ("right", "both") if shape.fixed else ("right",))
         for layout, shape in LAYOUTS.items()
     }
     general = general_samples(planned.tokenizer, planned.conversations.ending)
-    turns = [each for p in planned.parts if p.tested for each in talk_samples(planned.conversations, p)]
+    talking = [p for p in planned.parts if p.tested and "talks" in settings.measure]
+    turns = [each for p in talking for each in talk_samples(planned.conversations, p)]
     task = progress.add_task(f"{name}: losses", total=sum(map(len, sets.values())) + len(general) + len(turns))
 
     def tick() -> None:

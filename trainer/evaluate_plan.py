@@ -38,13 +38,13 @@ class EvaluateSettings(Section):
     seed: int = 1
     measure: tuple[Measure, ...] = EVERYTHING
     languages: tuple[str, ...] = ("en",)
-    leave_out: tuple[str, ...] = ()  # slugs that training never saw; all their held-out exchanges are measured
+    leave_out: tuple[str, ...] = ()  # slugs that training never saw; every one of their held-out exchanges is measured
     watch: int = Field(4, ge=0)  # held-out exchanges that training watched, as its dataset stage had it
-    every: int = Field(1, ge=1)  # take every n-th held-out exchange
+    every: int = Field(1, ge=1)  # take every n-th held-out exchange of characters that training saw
     wrong_cards: int = Field(2, ge=0)  # other characters whose cards each exchange is also measured with; 0: all
     questions: int = Field(20, ge=0)  # asked of every character alike, for identification
     probes: int = Field(100, ge=0)
-    talks: int = Field(3, ge=0)  # characters that hold a long talk
+    talks: int = Field(3, ge=0)  # characters that hold a long talk; everybody's real one is measured by turn beside them
     items: Path | None = None  # JSONL {character, profile, question, references, kind}: RoleBench's rows, field by field
     encoder: Path | None = None  # a GGUF encoder: nearness in meaning is measured, too
     judge: str = ""  # a teacher that gives its opinion: a model as in engine.model, or an address; empty: nobody is asked
@@ -89,7 +89,7 @@ def plan(characters: Path, settings: EvaluateSettings) -> Plan:
     """Everything that every model is asked, drawn once."""
     dealt = DatasetSettings(base=settings.base, languages=settings.languages, leave_out=settings.leave_out, watch=max(settings.watch, 1))
     parts, _ = divide(characters, dealt)
-    parts = [replace(p, tested=p.tested[:: settings.every]) for p in parts]
+    parts = [p if p.character.slug in settings.leave_out else replace(p, tested=p.tested[:: settings.every]) for p in parts]
     if not any(p.tested for p in parts):
         raise SourceRefused(f"{characters}: nobody has held-out exchanges; write some into held_out.jsonl beside the lines")
     tokenizer = load_tokenizer(find_base(settings.base))

@@ -76,6 +76,7 @@ def test_the_same_model_twice_differs_in_nothing(evaluated):
 
     assert gain["mean"] == pytest.approx(0, abs=1e-6)
     assert figures["base"]["general"] == pytest.approx(figures["tuned"]["general"])
+    assert figures["base"]["by_turn"]["1-5"] == pytest.approx(figures["tuned"]["by_turn"]["1-5"])
 
 
 def test_an_interrupted_evaluation_measures_and_asks_only_what_is_left(evaluated, model, company, settings, tmp_path):
@@ -139,6 +140,14 @@ def test_what_everybody_is_asked_is_the_same_and_names_nobody(company, settings)
         by_character.setdefault(asked.character, []).append(asked.turns)
     assert len({tuple(q) for q in by_character.values()}) == 1
     assert not any("Ada" in q or "Bo" in q.split() for asked in planned.same for q in asked.turns)
+
+
+def test_of_a_character_that_training_never_saw_every_exchange_is_measured(company, settings):
+    left_out = plan(company, settings).characters[0].slug
+    fewer, all_of_one = (plan(company, settings.model_copy(update={"leave_out": slugs})).parts for slugs in ((), (left_out,)))
+
+    assert [len(p.tested) for p in fewer][1:] == [len(p.tested) for p in all_of_one][1:]
+    assert len(all_of_one[0].tested) > len(fewer[0].tested)
 
 
 def test_fewer_probes_are_still_of_both_kinds(company, settings):
