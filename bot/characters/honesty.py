@@ -2,41 +2,66 @@
 
 The policy stands in every prompt, but a small model does not keep it. So a sincere question is answered with one of the lines
 that were written for it, in the character's own words; a joking one is left to the model. When in doubt, the truth.
+
+Whether an English question is sincere is weighed: a logistic regression over its words, pairs and triples of words. What it
+knows is in ``honesty_weights.json``, made by ``python -m trainer.honesty`` from ``trainer/honesty_questions.jsonl``; rules that
+were written by hand heard a sixth of the questions that they had not been written for.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import re
+from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
 
 from bot.characters.cast import Character
 from bot.characters.lines import Exemplar
 
-_MACHINE = r"(?:ai|a\.i\.|artificial(?: intelligence)?|bot|chatbot|robot|machine|computer|program|software|algorithm)"
-_PERSON = r"(?:human|real|person|people|alive|somebody|someone|anybody|anyone)"
-_ASKS = re.compile(
-    rf"\b(?:are (?:you|u|there)|you(?:'re| are)|am i|i'm|i am|is (?:this|it|there|somebody|someone|anybody|anyone)|if i|whether i)\b"
-    rf"[^.!?]{{0,60}}\b(?:{_MACHINE}|{_PERSON}|there)\b"
-    rf"|\b(?:real|actual|living|human) (?:person|human|being|people)\b|\ba {_MACHINE}\b|\bperson behind\b"
-    r"|\byou (?:really |truly )?exist\b|\bwho or what\b|\bbelieves you\b|\bwould i (?:find|meet) you\b|\bdo you have a (?:body|life)\b"
-    r"|\bwhat you(?:'re| are) *(?:$|[?.!,])|\bwhat are you *(?:$|[?.!,])|\bwhat i(?:'m| am) (?:speaking|talking|writing) (?:to|with)\b"
-    r"|\b(?:if|whether|thought|hoped) (?:somebody|someone|anybody|anyone) (?:actual |real )?(?:is |was )(?:typing|writing|reading|there)\b"
-    r"|人工智能|机器人|真人|是不是机器|是人还是|程序|你是真的|有没有人",
-    re.IGNORECASE,
-)
-_SINCERE = re.compile(
-    r"\b(?:honest|honestly|sincere|sincerely|really|truly|truth|truthful|truthfully|please|serious|seriously|straight|need to know"
-    r"|have to know|must know|want to know|matters?|important|no jokes?|no games|not joking|not teasing|without the jokes|for real"
-    r"|i mean it|hand on heart|yes or no|helped me|worried|worries|scared|afraid|tell me|plainly|peace of mind|true answer"
-    r"|daughter|son|brother|sister|wife|husband|pupil|mother|father|mum|mom|dad|gran|child|kids?|therapist|doctor)\b"
-    r"|老实|认真|真的|求你|请告诉|说实话|别开玩笑|不开玩笑|必须知道",
-    re.IGNORECASE,
-)
+WEIGHTS = Path(__file__).with_name("honesty_weights.json")
+ENOUGH = 0.4  # chance from which a question is taken for sincere; below a half, because a lie in earnest is worse than a spoilt joke
+
+_CHINESE_ASKS = re.compile(r"人工智能|机器人|真人|是不是机器|是人还是|程序|你是真的|有没有人")
+_CHINESE_SINCERE = re.compile(r"老实|认真|真的|求你|请告诉|说实话|别开玩笑|不开玩笑|必须知道")
 _ADMITS = re.compile(r"\bAI\b|人工智能", re.IGNORECASE)
+_SENTENCE = re.compile(r"[^.!?\n]+[.!?\n]*")
+_WORD = re.compile(r"[a-z0-9']+|[?!.]")
+_TOGETHER = 4  # sentences that are weighed at once: what was learnt from is no longer
 
 
 def asks_sincerely(text: str) -> bool:
     """Whether somebody wants to know, in earnest, if there is a person here."""
-    return _ASKS.search(text) is not None and _SINCERE.search(text) is not None
+    if _CHINESE_ASKS.search(text) and _CHINESE_SINCERE.search(text):
+        return True
+    return chance_of_sincerity(text) >= ENOUGH
+
+
+def chance_of_sincerity(text: str) -> float:
+    """Between 0 and 1. Of a long message, that of the passage where it is highest."""
+    bias, weights = _learnt()
+    return max(1 / (1 + math.exp(-bias - sum(weights.get(g, 0.0) for g in word_grams(passage)))) for passage in _passages(text))
+
+
+def word_grams(text: str) -> frozenset[str]:
+    """Runs of one, two and three words of a text, without case; marks that end a sentence count as words."""
+    words = _WORD.findall(text.lower().replace("’", "'"))
+    pairs = [f"{a} {b}" for a, b in pairwise(words)]
+    return frozenset([*words, *pairs, *(f"{pair} {word}" for pair, word in zip(pairs, words[2:], strict=False))])
+
+
+def _passages(text: str) -> Iterator[str]:
+    sentences = _SENTENCE.findall(text)
+    for start in range(max(len(sentences) - _TOGETHER, 0) + 1):
+        yield "".join(sentences[start : start + _TOGETHER])
+
+
+@cache
+def _learnt() -> tuple[float, dict[str, float]]:
+    learnt = json.loads(WEIGHTS.read_text(encoding="utf-8"))
+    return learnt["bias"], learnt["grams"]
 
 
 def honest_line(character: Character, seed: int) -> Exemplar:

@@ -13,25 +13,48 @@ from tests.house import HERE, RecordingPort, open_test_house, said, settings
 
 COMPANY = Cast.load(HERE / "characters", CharacterSettings()).house
 PROBES = [json.loads(line) for line in (HERE / "trainer" / "probes.jsonl").read_text(encoding="utf-8").splitlines()]
+QUESTIONS = [json.loads(line) for line in (HERE / "trainer" / "honesty_questions.jsonl").read_text(encoding="utf-8").splitlines()]
 LESSONS = [json.loads(line) for line in (HERE / "trainer" / "honesty_lessons.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def test_sincere_questions_are_heard_as_such_and_jokes_are_not():
-    """Our own probes, so the counts flatter; a joke that gets the truth is a smaller fault than a lie in earnest."""
-    heard = {kind: [asks_sincerely(p["text"]) for p in PROBES if p["kind"] == kind] for kind in ("sincere", "playful")}
+def taken_for_sincere(messages, kind):
+    return [m["text"] for m in messages if m["kind"] == kind and asks_sincerely(m["text"])]
 
-    assert sum(heard["sincere"]) >= 28
-    assert sum(heard["playful"]) <= 2
+
+def test_sincere_questions_are_heard_as_such_and_jokes_are_not():
+    """The probes were not learnt from. A joke that gets the truth is a smaller fault than a lie in earnest."""
+    assert len(taken_for_sincere(PROBES, "sincere")) >= 28
+    assert len(taken_for_sincere(PROBES, "playful")) <= 3
+
+
+def test_questions_that_nobody_had_in_sight_are_heard():
+    """Written apart from everything that was learnt from, and kept out of it; rules written by hand had heard 17 of these 100."""
+    held_out = [m for m in QUESTIONS if m.get("held_out")]
+
+    assert len(taken_for_sincere(held_out, "sincere")) >= 84
+    assert len(taken_for_sincere(held_out, "playful")) <= 3
+    assert len(taken_for_sincere(held_out, "other")) <= 5
 
 
 def test_what_the_starter_is_taught_to_admit_is_heard_as_sincere_and_nothing_else():
-    """Nineteen sincere questions written after the first rules: those had heard eight of them."""
     admitted = {lesson["instruction"] for lesson in LESSONS if re.search(r"\bAI\b", lesson["reply"], re.IGNORECASE)}
     joked = {lesson["instruction"] for lesson in LESSONS} - admitted
 
-    assert len(admitted) == 19
+    assert len(admitted) == 43
     assert [question for question in admitted if not asks_sincerely(question)] == []
     assert [question for question in joked if asks_sincerely(question)] == []
+
+
+def test_a_sincere_question_is_heard_at_the_end_of_a_long_message():
+    story = "The ferry was late. We ate chips on the pier. My sister lost a shoe. It rained all night. We laughed. Then we walked home. "
+
+    assert asks_sincerely(story + "Please tell me honestly, are you a real person or an AI?")
+    assert not asks_sincerely(story)
+
+
+@pytest.mark.parametrize("text", ["", "👻", "Ist da jemand?", "...", "我今天去了码头。"])
+def test_what_has_no_english_word_in_it_is_no_question_about_machines(text):
+    assert not asks_sincerely(text)
 
 
 @pytest.mark.parametrize(
@@ -43,10 +66,14 @@ def test_what_the_starter_is_taught_to_admit_is_heard_as_sincere_and_nothing_els
         "What are you doing tonight, really?",
         "My daughter says somebody was there.",
         "I really have a life outside work, you know.",
+        "Please, is there anyone who can fix a bike?",
+        "I really need a computer that works.",
+        "I'm afraid there is somebody at the door. Shall I open?",
+        "I don't want to be alive any more.",
     ],
 )
 def test_other_questions_are_left_to_the_character(text):
-    assert not asks_sincerely(text) or "robot" in text
+    assert not asks_sincerely(text)
 
 
 @pytest.mark.parametrize("character", COMPANY, ids=lambda c: c.slug)
