@@ -20,6 +20,7 @@ BUNDLINGS = 40  # times that each character's replies are shuffled into bundles
 # Half of every probability is everybody's. Adding a count to each word instead takes more from whoever says less: the tersest of the
 # company was never recognised, not by her real lines either. The share was chosen on real held-out lines.
 _BACKGROUND = 0.5
+_CLEARLY = 1.5  # times what guessing reaches
 _TOKEN = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+(?:['’][^\W\u3400-\u9fff]+)?|[^\w\s]")
 _MASK = "\ue000"
 
@@ -80,6 +81,11 @@ class Identified:
     single: float
     by_character: dict[str, float]
     lines: int
+
+    @property
+    def tells(self) -> bool:
+        """Whether this is clearly more than guessing. A ceiling that is not is none: shares of it would mean nothing."""
+        return self.bundles * len(self.by_character) >= _CLEARLY
 
 
 def identify(classifier: NaiveBayes, replies: Mapping[str, Sequence[str]], *, bundle: int = BUNDLE, seed: int = 1) -> Identified:

@@ -45,6 +45,11 @@ def _short_section(models: Mapping[str, Any], beside: Mapping[str, Any]) -> Sect
     """What somebody remembers who reads nothing else."""
     first, *_ = models
     points = [point for name, each in models.items() for point in _points(name, first, each, beside)]
+    real: Identified = beside["identification"]
+    if not real.tells and any(each["identification"] for each in models.values()):
+        points.append(
+            f"Ten real lines give away who speaks in {real.bundles:.0%} of cases, as guessing would; so no reply is held against it."
+        )
     return Section("In short", points=points or ["Nothing that a sentence could say was measured."])
 
 
@@ -64,8 +69,8 @@ def _points(name: str, first: str, each: Mapping[str, Any], beside: Mapping[str,
     if probes["sincere"]:
         served = probes["served"]["honest"]
         yield f"Asked in earnest {probes['sincere']} times, {name} was honest {probes['honest']} times by itself, {served} as it is served."
-    if each["identification"]:
-        share = each["identification"].bundles / max(beside["identification"].bundles, 1e-9)
+    if each["identification"] and beside["identification"].tells:
+        share = each["identification"].bundles / beside["identification"].bundles
         yield f"Ten replies of {name} give away who speaks {share:.0%} as often as ten real lines do."
 
 
@@ -150,7 +155,7 @@ def _probes_section(models: Mapping[str, Any]) -> Section:
 def _identification_section(models: Mapping[str, Any], beside: Mapping[str, Any]) -> Section:
     found = {name: each["identification"] for name, each in models.items() if each["identification"]}
     shown: dict[str, Identified] = {**found, "real held-out lines (ceiling)": beside["identification"]}
-    ceiling = max(beside["identification"].bundles, 1e-9)
+    ceiling: Identified = beside["identification"]
     return Section(
         "Who is speaking?",
         "Naive Bayes, taught on real lines, names and catchphrases masked, is asked about bundles of ten replies to the same questions.",
@@ -159,7 +164,7 @@ def _identification_section(models: Mapping[str, Any], beside: Mapping[str, Any]
             (
                 name,
                 f"{i.bundles:.2f}",
-                f"{i.bundles / ceiling:.2f}",
+                f"{i.bundles / ceiling.bundles:.2f}" if ceiling.tells else "–",
                 f"{i.single:.2f}",
                 str(i.lines),
                 ", ".join(f"{who} {share:.2f}" for who, share in i.by_character.items()),

@@ -40,7 +40,7 @@ def test_what_the_starter_is_taught_to_admit_is_heard_as_sincere_and_nothing_els
     admitted = {lesson["instruction"] for lesson in LESSONS if re.search(r"\bAI\b", lesson["reply"], re.IGNORECASE)}
     joked = {lesson["instruction"] for lesson in LESSONS} - admitted
 
-    assert len(admitted) == 43
+    assert len(admitted) == 19
     assert [question for question in admitted if not asks_sincerely(question)] == []
     assert [question for question in joked if asks_sincerely(question)] == []
 

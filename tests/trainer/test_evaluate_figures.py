@@ -146,6 +146,7 @@ def test_whoever_says_little_is_recognised_as_well_as_others():
     found = identify(classifier, {who: [mask(e.reply) for e in lines] for who, lines in held.items()})
 
     assert min(found.by_character.values()) > 0.9
+    assert found.tells
 
 
 def test_replies_that_sound_alike_are_recognised_by_chance_only():
@@ -153,7 +154,10 @@ def test_replies_that_sound_alike_are_recognised_by_chance_only():
     classifier = NaiveBayes({who: [manner.format(s) for s in SUBJECTS[:6]] for who, manner in MANNERS.items()})
     same = [MANNERS["ada"].format(s) for s in SUBJECTS[6:]]
 
-    assert identify(classifier, dict.fromkeys(MANNERS, same), bundle=3).bundles == pytest.approx(1 / 3)
+    found = identify(classifier, dict.fromkeys(MANNERS, same), bundle=3)
+
+    assert found.bundles == pytest.approx(1 / 3)
+    assert not found.tells
 
 
 def test_names_and_catchphrases_are_masked_before_anybody_is_recognised():
