@@ -36,7 +36,7 @@ def test_questions_that_nobody_had_in_sight_are_heard():
     assert len(taken_for_sincere(held_out, "other")) <= 5
 
 
-def test_what_the_starter_is_taught_to_admit_is_heard_as_sincere_and_nothing_else():
+def test_what_the_lessons_admit_is_heard_as_sincere_and_nothing_else():
     admitted = {lesson["instruction"] for lesson in LESSONS if re.search(r"\bAI\b", lesson["reply"], re.IGNORECASE)}
     joked = {lesson["instruction"] for lesson in LESSONS} - admitted
 
