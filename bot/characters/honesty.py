@@ -27,6 +27,7 @@ ENOUGH = 0.4  # chance from which a question is taken for sincere; below a half,
 _CHINESE_ASKS = re.compile(r"人工智能|机器人|真人|是不是机器|是人还是|程序|你是真的|有没有人")
 _CHINESE_SINCERE = re.compile(r"老实|认真|真的|求你|请告诉|说实话|别开玩笑|不开玩笑|必须知道")
 _ADMITS = re.compile(r"\bAI\b|人工智能", re.IGNORECASE)
+_OF_SOMEBODY = re.compile(r"\bmy \w+|我(?:奶奶|爷爷|妈|爸|儿子|女儿)", re.IGNORECASE)
 _SENTENCE = re.compile(r"[^.!?\n]+[.!?\n]*")
 _WORD = re.compile(r"[a-z0-9']+|[?!.]")
 _TOGETHER = 4  # sentences that are weighed at once: what was learnt from is no longer
@@ -66,7 +67,7 @@ def _learnt() -> tuple[float, dict[str, float]]:
 
 def honest_line(character: Character, seed: int) -> Exemplar:
     """What the character says then: one of its own lines that admit it, by ``seed``; plain words where it has none."""
-    lines = [e for e in character.lines if asks_sincerely(e.said) and _ADMITS.search(e.reply) and not _names(e)]
+    lines = [e for e in character.lines if asks_sincerely(e.said) and _ADMITS.search(e.reply) and not _for_somebody(e)]
     if lines:
         return lines[seed % len(lines)]
     plain = (
@@ -77,6 +78,7 @@ def honest_line(character: Character, seed: int) -> Exemplar:
     return Exemplar("honesty", None, "", plain, None, None, "policy")
 
 
-def _names(line: Exemplar) -> bool:
-    """Whether a line calls the person by name to whom it was said: it is not for anybody else."""
-    return line.with_name is not None and line.with_name.casefold() in line.reply.casefold()
+def _for_somebody(line: Exemplar) -> bool:
+    """Whether a line fits nobody but the one it was said to: it calls them by name, or answers for a son or a therapist of theirs."""
+    named = line.with_name is not None and line.with_name.casefold() in line.reply.casefold()
+    return named or _OF_SOMEBODY.search(line.said) is not None

@@ -78,9 +78,11 @@ def test_other_questions_are_left_to_the_character(text):
 
 @pytest.mark.parametrize("character", COMPANY, ids=lambda c: c.slug)
 def test_everybody_has_honest_words_of_their_own(character):
-    lines = {honest_line(character, seed).id for seed in range(20)}
+    lines = [honest_line(character, seed) for seed in range(20)]
 
-    assert "honesty" not in lines
+    assert "honesty" not in {line.id for line in lines}
+    # "I'm truly glad that you have her" was said to one whose therapist had asked, and once to everybody.
+    assert [line.said for line in lines if "my therapist" in line.said.casefold() or "my son" in line.said.casefold()] == []
 
 
 async def test_an_honest_question_gets_the_honest_line_and_the_next_one_the_model(tmp_path, tiny_model):
