@@ -24,7 +24,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from bot.characters.prompt import Budget, Layout
 from bot.errors import BotError
@@ -32,15 +31,14 @@ from trainer.base import find_base, load_tokenizer
 from trainer.conversations import Conversations
 from trainer.dataset import DatasetSettings, divide
 from trainer.evaluate_swaps import (
-    COLUMNS,
     BySwap,
     Losses,
     as_json,
     by_swap,
     held_out_questions,
     open_scorer,
+    printed,
     samples_for,
-    table,
     told,
 )
 
@@ -78,10 +76,7 @@ def main() -> None:
         rows[f"{name}, {setting}"] = told(found, first)
         first = first or found
     (args.into / "figures.json").write_text(json.dumps(as_json(rows), indent=2) + "\n", encoding="utf-8")
-    shown = Table(*COLUMNS, title="the company, held-out exchanges, nats per token")
-    for row in table(rows):
-        shown.add_row(*row)
-    Console().print(shown)
+    Console().print(printed(rows, "the company, held-out exchanges, nats per token"))
 
 
 if __name__ == "__main__":

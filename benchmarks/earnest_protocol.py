@@ -23,7 +23,6 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
 
 from bot.characters.card import card_from_document
 from bot.characters.cast import Character, make_character
@@ -33,7 +32,7 @@ from bot.config import CharacterSettings
 from bot.errors import BotError
 from trainer.base import find_base, load_tokenizer
 from trainer.conversations import Conversations
-from trainer.evaluate_swaps import COLUMNS, BySwap, Losses, Question, Swap, as_json, by_swap, open_scorer, samples_for, table, told
+from trainer.evaluate_swaps import BySwap, Losses, Question, Swap, as_json, by_swap, open_scorer, printed, samples_for, told
 
 TAUGHT_ACTS, TESTED_ACT, TESTED_LINES = (1, 2), 3, 156
 
@@ -94,7 +93,8 @@ def main() -> None:
                 rows[f"{name}, {layout}"] = told(found, first.get(layout))
                 first.setdefault(layout, found)
                 (args.into / "figures.json").write_text(json.dumps(as_json(rows), indent=2) + "\n", encoding="utf-8")
-    show(rows, args.every)
+    every = f", every {args.every}th line" if args.every > 1 else ""
+    Console().print(printed(rows, f"Earnest, act 3, nats per token{every}"))
 
 
 def wanted(layout: str, swaps: Sequence[Swap]) -> list[Swap]:
@@ -144,13 +144,6 @@ def questions(turns: Sequence[Mapping], *, described: bool) -> list[Question]:
     ]
     assert len(found) == TESTED_LINES, f"{len(found)} lines are tested; the protocol knows {TESTED_LINES}: is this another edition?"
     return found
-
-
-def show(rows: Mapping, every: int) -> None:
-    shown = Table(*COLUMNS, title="Earnest, act 3, nats per token" + (f", every {every}th line" if every > 1 else ""))
-    for row in table(rows):
-        shown.add_row(*row)
-    Console().print(shown)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, Self
 
+from rich.table import Table
+
 from bot.characters.cast import Character, make_character
 from bot.characters.lines import Exemplar
 from bot.characters.prompt import Layout
@@ -183,6 +185,7 @@ class Told:
     right: Interval
     margins: dict[str, Interval]  # wrong minus right, by what was swapped
     better_than_first: Interval | None  # the first model's loss minus this one's, right card
+    margins_gained: dict[str, Interval]  # these margins minus the first model's
 
 
 def told(found: BySwap, first: BySwap | None = None) -> Told:
@@ -194,6 +197,7 @@ def told(found: BySwap, first: BySwap | None = None) -> Told:
         right=loss([right[line] for line in order]),
         margins={swap: _margin(found[swap], right) for swap in WRONG if swap in found},
         better_than_first=difference([first["right"][line] for line in order], [right[line] for line in order]) if first else None,
+        margins_gained={swap: _gained(found, first, swap) for swap in WRONG if swap in found and first and swap in first},
     )
 
 
@@ -202,12 +206,21 @@ def _margin(wrong: Mapping[str, Measured], right: Mapping[str, Measured]) -> Int
     return difference([wrong[line] for line in order], [right[line] for line in order])
 
 
+def _gained(found: BySwap, first: BySwap, swap: str) -> Interval:
+    """Paired, line by line, which two intervals beside each other are not."""
+    order = sorted(found[swap].keys() & first[swap].keys())
+    minds, minded = (
+        [Measured(of[swap][line].nats - of["right"][line].nats, of["right"][line].tokens) for line in order] for of in (found, first)
+    )
+    return difference(minds, minded)
+
+
 def as_json(of: Mapping[str, Told]) -> dict[str, Any]:
     return {name: asdict(each) for name, each in of.items()}
 
 
 def table(of: Mapping[str, Told]) -> Iterable[Sequence[str]]:
-    """Rows: name, right, the three margins, better than the first."""
+    """Rows: name, exchanges, right, the three margins, better than the first, and by how much more the last margin is than the first's."""
     for name, each in of.items():
         yield (
             name,
@@ -215,7 +228,27 @@ def table(of: Mapping[str, Told]) -> Iterable[Sequence[str]]:
             str(each.right),
             *(str(each.margins[swap]) if swap in each.margins else "–" for swap in WRONG),
             str(each.better_than_first) if each.better_than_first else "–",
+            str(each.margins_gained.get("both", "–")),
         )
 
 
-COLUMNS: Final = ("", "exchanges", "right", "wrong card", "wrong exemplars", "both wrong", "better than the first")
+COLUMNS: Final = (
+    "",
+    "exchanges",
+    "right",
+    "wrong card",
+    "wrong exemplars",
+    "both wrong",
+    "better than the first",
+    "both wrong: more than the first",
+)
+
+
+def printed(of: Mapping[str, Told], title: str) -> Table:
+    """For a terminal, where there is no room for columns that hold nothing."""
+    rows = list(table(of))
+    kept = [i for i in range(len(COLUMNS)) if any(row[i] != "–" for row in rows)]
+    shown = Table(*(COLUMNS[i] for i in kept), title=title)
+    for row in rows:
+        shown.add_row(*(row[i] for i in kept))
+    return shown

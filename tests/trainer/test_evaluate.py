@@ -17,7 +17,8 @@ from trainer.evaluate import FIGURES, MARKDOWN, PAGE, evaluate, named_models
 from trainer.evaluate_losses import general_samples, talk_samples
 from trainer.evaluate_plan import GENERAL, PROBES, TALK, EvaluateSettings, plan
 from trainer.evaluate_replies import Replies, Said
-from trainer.evaluate_swaps import WRONG, GgufScorer, Losses, TorchScorer, by_swap, held_out_questions, samples_for, swapped, told
+from trainer.evaluate_swaps import WRONG, GgufScorer, Losses, TorchScorer, by_swap, held_out_questions, samples_for, swapped, table, told
+from trainer.likelihood import Measured
 from trainer.manifest import MANIFEST
 
 pytestmark = pytest.mark.trainer
@@ -216,6 +217,21 @@ def test_losses_by_llama_cpp_and_by_torch_agree(model, tiny_base, parts, convers
     llama, torch = (told(each) for each in found)
     assert llama.right.mean == pytest.approx(torch.right.mean, abs=0.02)
     assert llama.tokens == torch.tokens
+
+
+def test_how_much_more_a_wrong_card_is_minded_is_compared_line_by_line():
+    """Each line's margin varies by far more than the gain: beside each other the intervals overlap, paired they do not."""
+    right = {f"h{n}": Measured(10.0, 10) for n in range(20)}
+    before = {"right": right, "both": {line: Measured(10.0 + n, 10) for n, line in enumerate(right)}}
+    after = {"right": right, "both": {line: Measured(m.nats + 1, 10) for line, m in before["both"].items()}}
+
+    first, second = told(before), told(after, before)
+
+    assert first.margins["both"].high > second.margins["both"].low
+    assert second.margins_gained["both"].mean == pytest.approx(0.1)
+    assert second.margins_gained["both"].excludes_zero
+    assert not first.margins_gained
+    assert [row[-1] for row in table({"before": first, "after": second})] == ["–", str(second.margins_gained["both"])]
 
 
 def test_what_was_measured_once_is_not_measured_again(model, parts, conversations, tmp_path):
