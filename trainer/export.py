@@ -21,7 +21,7 @@ from trainer.gate import pass_gate, same_tensors
 from trainer.manifest import begin
 from trainer.merge import check_adapter
 from trainer.options import add_run, add_settings, settings_from
-from trainer.runs import run_folder, working_in
+from trainer.runs import learnt_last, run_folder, working_in
 from trainer.samples import read_samples
 from trainer.tune import ADAPTER
 
@@ -146,7 +146,6 @@ def _count(path: Path) -> int:
 def arguments(parser: ArgumentParser) -> None:
     add_run(parser)
     parser.add_argument("--adapter", action="store_true", help="the adapter alone, for a base that is served already")
-    parser.add_argument("--merged", default="merge", metavar="FOLDER", help="of the run: merge, or merge-preferred after prefer")
     parser.add_argument("--base", default=STARTER, help=f"with --adapter: the base that it was tuned on (default {STARTER})")
     add_settings(parser, ExportSettings)
 
@@ -156,6 +155,6 @@ def command(args: Namespace) -> None:
     with working_in(run_folder(args.runs, args.run)) as run:
         if args.adapter:
             alone = AdapterSettings(base=args.base, cache=settings.cache, sdist=settings.sdist)
-            print(f"{export_adapter(run / 'tune', run / 'merge', run / 'export-adapter', alone) / ADAPTER_FILE}: the adapter")
+            print(f"{export_adapter(learnt_last(run), run / 'merge', run / 'export-adapter', alone) / ADAPTER_FILE}: the adapter")
         else:
-            print(f"{export(run / args.merged, run / 'dataset', run / 'export', settings) / MODEL_FILE}: the model; it passed the gate")
+            print(f"{export(run / 'merge', run / 'dataset', run / 'export', settings) / MODEL_FILE}: the model; it passed the gate")

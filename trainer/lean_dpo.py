@@ -13,16 +13,19 @@ from typing import Any
 import torch
 from torch.nn.functional import logsigmoid
 from trl.trainer.dpo_trainer import DPOTrainer
+from trl.trainer.utils import use_adapter
 
 
 class LeanDPOTrainer(DPOTrainer):
-    """Trains an adapter, one pair at a time, against the model without it. Rows come from ``collate``."""
+    """Trains an adapter, one pair at a time, against what the model was before. Rows come from ``collate``."""
 
     def compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
         """The loss of one pair. ``num_items_in_batch`` is not used: each pair weighs alike, as in ``DPOTrainer``."""
-        chosen, rejected = _log_probabilities(model, inputs)
-        with torch.no_grad(), self.accelerator.unwrap_model(model).disable_adapter():
+        inner = self.accelerator.unwrap_model(model)
+        # An adapter that was tuned before is trained against a copy of itself, which the library named; a new one against none.
+        with torch.no_grad(), use_adapter(inner, adapter_name="ref" if "ref" in inner.peft_config else None):
             chosen_before, rejected_before = _log_probabilities(model, inputs)
+        chosen, rejected = _log_probabilities(model, inputs)
         gained, lost = (self.beta * (now.sum() - before.sum()) for now, before in ((chosen, chosen_before), (rejected, rejected_before)))
         weights = dict(zip(self.loss_types, self.loss_weights, strict=True))
         loss = -weights["sigmoid"] * logsigmoid(gained - lost) - weights.get("sft", 0.0) * chosen.mean()

@@ -8,19 +8,22 @@ from __future__ import annotations
 import json
 import warnings
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from peft import PeftModel
+from transformers import PreTrainedModel
 
 from bot.config import Section
 from bot.engine.models import STARTER
-from trainer.base import find_base, load_model, load_tokenizer
+from trainer.base import Base, find_base, load_model, load_tokenizer
 from trainer.errors import BaseRefused
 from trainer.manifest import begin
 from trainer.options import add_run, add_settings, settings_from
-from trainer.runs import run_folder, working_in
+from trainer.runs import learnt_last, run_folder, working_in
 from trainer.tune import ADAPTER
 
 
@@ -46,16 +49,11 @@ def merge(tuned: Path, into: Path, settings: MergeSettings) -> Path:
     )
     if stage.finished:
         return into
-    check_adapter(adapter)
     tokenizer = load_tokenizer(base)
     model = load_model(base)  # float32: deltas are added before anything is rounded
     before = {name: p.detach().clone() for name, p in model.named_parameters() if p.ndim == 2}
-    try:
-        # peft uses names that transformers has renamed, and is told so.
-        with warnings.catch_warnings(action="ignore", category=FutureWarning):
-            merged: Any = PeftModel.from_pretrained(model, str(adapter)).merge_and_unload(safe_merge=True)
-    except (RuntimeError, ValueError, KeyError) as error:
-        raise BaseRefused(f"{adapter} does not belong to {base.name}: {str(error).splitlines()[0][:300]}") from error
+    with _belonging(adapter, base):
+        merged: Any = adapted(model, adapter, base).merge_and_unload(safe_merge=True)
     changes = {name: float((p - before[name]).norm() / before[name].norm()) for name, p in merged.named_parameters() if name in before}
     changed = sorted(value for value in changes.values() if value > 0)
     merged.to(getattr(torch, settings.dtype)).save_pretrained(into, safe_serialization=True)
@@ -67,6 +65,27 @@ def merge(tuned: Path, into: Path, settings: MergeSettings) -> Path:
             "relative_change_most": round(changed[-1], 5) if changed else 0.0,
         }
     )
+
+
+def adapted(model: PreTrainedModel, adapter: Path, base: Base, *, trainable: bool = False) -> PeftModel:
+    """The model, which is ``base``'s, with an adapter beside its weights.
+
+    Raises:
+        BaseRefused: the adapter cannot be served, or does not belong to the base.
+    """
+    check_adapter(adapter)
+    with _belonging(adapter, base):
+        return PeftModel.from_pretrained(model, str(adapter), is_trainable=trainable)
+
+
+@contextmanager
+def _belonging(adapter: Path, base: Base) -> Iterator[None]:
+    try:
+        # peft uses names that transformers has renamed, and is told so.
+        with warnings.catch_warnings(action="ignore", category=FutureWarning):
+            yield
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise BaseRefused(f"{adapter} does not belong to {base.name}: {str(error).splitlines()[0][:300]}") from error
 
 
 def check_adapter(adapter: Path) -> dict[str, Any]:
@@ -100,4 +119,4 @@ def arguments(parser: ArgumentParser) -> None:
 
 def command(args: Namespace) -> None:
     with working_in(run_folder(args.runs, args.run)) as run:
-        print(f"{merge(run / 'tune', run / 'merge', settings_from(args, MergeSettings))}: the merged model")
+        print(f"{merge(learnt_last(run), run / 'merge', settings_from(args, MergeSettings))}: the merged model")

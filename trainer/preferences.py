@@ -1,4 +1,4 @@
-"""Stage ``prefer``: pairs or thumbs -> a LoRA adapter, by trl's DPO or KTO, on token ids that the bot's renderer made.
+"""Stage ``prefer``: pairs or thumbs -> ``tune``'s adapter, trained further by trl's DPO or KTO, on token ids that the bot's renderer made.
 
 The folder afterwards is like that of ``tune``: ``adapter/``, ``manifest.json``; ``checkpoints/`` is what a killed run continues from.
 """
@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeVar
 
 import torch
 from datasets import Dataset  # type: ignore[import-untyped]
-from peft import LoraConfig
+from peft import PeftModel
 from pydantic import Field
 from rich.console import Console
 from torch.utils.data import SequentialSampler
@@ -30,7 +30,7 @@ from trainer.base import find_base, load_model, load_tokenizer
 from trainer.errors import SourceRefused
 from trainer.lean_dpo import LeanDPOTrainer, collate
 from trainer.manifest import Stage, begin
-from trainer.merge import MergeSettings, merge
+from trainer.merge import adapted
 from trainer.options import add_run, add_settings, settings_from
 from trainer.retrain_lessons import PAIRS, THUMBS, Preference, Thumb, read_pairs, read_thumbs
 from trainer.runs import run_folder, working_in
@@ -47,8 +47,6 @@ class PreferSettings(Section):
     base: str = STARTER
     method: Literal["dpo", "kto"] = "dpo"
     seed: int = 1
-    rank: int = Field(16, ge=1, le=512)
-    alpha: int = Field(32, ge=1)
     learning_rate: float = Field(1e-4, gt=0)
     warmup_share: float = Field(0.1, ge=0, lt=1)
     beta: float = Field(0.1, gt=0)
@@ -59,16 +57,17 @@ class PreferSettings(Section):
     threads: int | None = Field(None, ge=1)
 
 
-def prefer(lessons: Path, into: Path, settings: PreferSettings) -> Path:
-    """Train. Killed at any moment, the next call with the same arguments continues from the last checkpoint.
+def prefer(lessons: Path, tuned: Path, into: Path, settings: PreferSettings) -> Path:
+    """Train the adapter of ``tuned`` further, against what it was. Killed at any moment, the same call continues from the last checkpoint.
 
     Raises:
-        SourceRefused: there is nothing to prefer.
+        SourceRefused, BaseRefused: there is nothing to prefer; the adapter does not belong to the base.
     """
-    base = find_base(settings.base)
-    asked = settings.model_dump(mode="json", exclude={"seed", "threads", "base"})
+    base, adapter = find_base(settings.base), tuned / ADAPTER
+    asked = settings.model_dump(mode="json", exclude={"seed", "threads"})
     source = lessons / (PAIRS if settings.method == "dpo" else THUMBS)
-    stage = begin(into, "prefer", inputs={"lessons": source, "base": base.local or base.name}, settings=asked, seed=settings.seed)
+    inputs = {"lessons": source, "adapter": adapter, "base": base.local or base.name}
+    stage = begin(into, "prefer", inputs=inputs, settings=asked, seed=settings.seed)
     if stage.finished:
         return into
     if settings.threads:
@@ -76,14 +75,17 @@ def prefer(lessons: Path, into: Path, settings: PreferSettings) -> Path:
     set_seed(settings.seed)
     # trl and peft use names that transformers has renamed, and are told so.
     with warnings.catch_warnings(action="ignore", category=FutureWarning):
-        trainer, rows, tokens = (_dpo if settings.method == "dpo" else _kto)(source, into / CHECKPOINTS, settings)
+        model = adapted(load_model(base), adapter, base, trainable=True)
+        config = model.peft_config["default"]
+        named, config.base_model_name_or_path = config.base_model_name_or_path, ""  # peft asks the hub about it at each checkpoint
+        trainer, rows, tokens = (_dpo if settings.method == "dpo" else _kto)(model, source, into / CHECKPOINTS, settings)
         trainer.remove_callback(PrinterCallback)
         trainer.add_callback(_Telling(stage, Console(stderr=True)))
         resume = last_whole_checkpoint(into / CHECKPOINTS)
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    model: Any = trainer.model
-    model.peft_config["default"].base_model_name_or_path = Path(settings.base).name
-    model.save_pretrained(into / ADAPTER, safe_serialization=True, save_embedding_layers=False)
+    # What it is trained against is a second adapter, which is not saved.
+    config.base_model_name_or_path = named
+    model.save_pretrained(str(into / ADAPTER), safe_serialization=True, save_embedding_layers=False, selected_adapters=["default"])
     (into / ADAPTER / "README.md").unlink(missing_ok=True)
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     (into / "train.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in history), encoding="utf-8")
@@ -118,7 +120,7 @@ class _ThumbTrainer(GivenInOrder, KTOTrainer):
     pass
 
 
-def _dpo(source: Path, checkpoints: Path, settings: PreferSettings) -> tuple[Any, int, int]:
+def _dpo(model: PeftModel, source: Path, checkpoints: Path, settings: PreferSettings) -> tuple[Any, int, int]:
     pairs = _within(read_pairs(source), settings.max_tokens)
     if not pairs:
         raise SourceRefused("there are no pairs to learn from; collect more, or use method kto")
@@ -131,17 +133,16 @@ def _dpo(source: Path, checkpoints: Path, settings: PreferSettings) -> tuple[Any
     )
     rows = [{"prompt_ids": p.prompt, "chosen_ids": p.chosen, "rejected_ids": p.rejected} for p in pairs]
     trainer = _PairTrainer(
-        model=load_model(find_base(settings.base)),
+        model=model,
         args=arguments,
         data_collator=collate,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer.inner,
-        peft_config=_lora(settings),
     )
     return trainer, len(pairs), sum(p.tokens for p in pairs) * settings.epochs
 
 
-def _kto(source: Path, checkpoints: Path, settings: PreferSettings) -> tuple[Any, int, int]:
+def _kto(model: PeftModel, source: Path, checkpoints: Path, settings: PreferSettings) -> tuple[Any, int, int]:
     thumbs = _within(read_thumbs(source), settings.max_tokens)
     if len(thumbs) < KTO_BATCH or len({t.liked for t in thumbs}) < 2:
         raise SourceRefused("KTO needs liked and disliked replies; wait until more were rated, or use method dpo")
@@ -163,11 +164,10 @@ def _kto(source: Path, checkpoints: Path, settings: PreferSettings) -> tuple[Any
             other = batch[i - 1].reply  # the KL term is estimated from replies to other prompts of the same batch
             rows.append({"prompt_ids": thumb.prompt, "completion_ids": thumb.reply, "KL_completion_ids": other, "label": thumb.liked})
     trainer = _ThumbTrainer(
-        model=load_model(find_base(settings.base)),
+        model=model,
         args=arguments,
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer.inner,
-        peft_config=_lora(settings),
     )
     return trainer, len(thumbs), sum(t.tokens for t in thumbs) * settings.epochs
 
@@ -214,12 +214,6 @@ def _common(folder: Path, settings: PreferSettings, rows: int, *, batch: int) ->
     }
 
 
-def _lora(settings: PreferSettings) -> LoraConfig:
-    return LoraConfig(
-        r=settings.rank, lora_alpha=settings.alpha, lora_dropout=0.0, target_modules="all-linear", bias="none", task_type="CAUSAL_LM"
-    )
-
-
 class _Telling(TrainerCallback):
     def __init__(self, stage: Stage, console: Console) -> None:
         self._stage = stage
@@ -241,12 +235,10 @@ class _Telling(TrainerCallback):
 
 def arguments(parser: ArgumentParser) -> None:
     add_run(parser)
-    add_settings(parser, PreferSettings, without=("base",))
+    add_settings(parser, PreferSettings)
 
 
 def command(args: Namespace) -> None:
     with working_in(run_folder(args.runs, args.run)) as run:
-        settings = settings_from(args, PreferSettings).model_copy(update={"base": str(run / "merge")})
-        folder = prefer(run / "contrast", run / "prefer", settings)
-        merged = merge(folder, run / "merge-preferred", MergeSettings(base=settings.base))
-    print(f"{folder / ADAPTER}: the adapter; {merged}: the whole model, for troupe-train export --merged")
+        folder = prefer(run / "contrast", run / "tune", run / "prefer", settings_from(args, PreferSettings))
+    print(f"{folder / ADAPTER}: the adapter; next: troupe-train merge --run {args.run}")

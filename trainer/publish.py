@@ -17,8 +17,9 @@ from trainer.errors import RunRefused
 from trainer.export import ADAPTER_FILE, MODEL_FILE
 from trainer.manifest import MANIFEST, read_json, versions
 from trainer.options import add_run
-from trainer.runs import run_folder, working_in
+from trainer.runs import learnt_last, run_folder, working_in
 
+_TAUGHT = {"tune": ("dataset", "tune"), "prefer": ("dataset", "tune", "contrast", "prefer")}  # stages that made an adapter, by the last
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -36,18 +37,18 @@ def publish(file: Path, models: Path, name: str, *, stages: Mapping[str, Path], 
     return placed
 
 
-def publish_model(run: Path, models: Path, name: str, *, serve: bool) -> ModelFile:
-    """Publish what a run's ``quantize`` chose."""
-    stages = {stage: run / stage for stage in ("dataset", "tune", "merge", "export", "quantize")}
+def publish_model(run: Path, learnt: str, models: Path, name: str, *, serve: bool) -> ModelFile:
+    """Publish what a run's ``quantize`` chose. ``learnt``: the stage whose adapter is in it, ``tune`` or ``prefer``."""
+    stages = {stage: run / stage for stage in (*_TAUGHT[learnt], "merge", "export", "quantize")}
     return publish(run / "quantize" / MODEL_FILE, models, name, stages=stages, serve=serve)
 
 
-def publish_adapter(run: Path, models: Path, name: str, **facts: object) -> ModelFile:
+def publish_adapter(run: Path, learnt: str, models: Path, name: str, **facts: object) -> ModelFile:
     """Place a run's adapter beside the models. The starter's is folded into the bundled model at the bot's next start.
 
-    ``facts`` go into its manifest: what was measured of it.
+    ``learnt`` as above; ``facts`` go into its manifest: what was measured of it.
     """
-    stages = {stage: run / stage for stage in ("dataset", "tune", "export-adapter")}
+    stages = {stage: run / stage for stage in (*_TAUGHT[learnt], "export-adapter")}
     return place(run / "export-adapter" / ADAPTER_FILE, models, name, stages=stages, **facts)
 
 
@@ -118,9 +119,9 @@ def arguments(parser: ArgumentParser) -> None:
 def command(args: Namespace) -> None:
     with working_in(run_folder(args.runs, args.run)) as run:
         if args.adapter:
-            placed = publish_adapter(run, args.models, args.name)
+            placed = publish_adapter(run, learnt_last(run).name, args.models, args.name)
         else:
-            placed = publish_model(run, args.models, args.name, serve=not args.no_serve)
+            placed = publish_model(run, learnt_last(run).name, args.models, args.name, serve=not args.no_serve)
         brought = publish_characters(run / "profile" / "characters", args.characters) if args.characters else []
     print(f"{placed.path}: published as {placed.build}")
     if args.characters:

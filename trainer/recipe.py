@@ -107,7 +107,7 @@ def load_recipe(path: Path) -> Recipe:
         raise TrainerError(f"{path}: cannot be read ({error.strerror}); name a recipe, for example recipe.toml") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise TrainerError(f"{path}: is not valid TOML: {error}") from error
-    for stage in ("profile", "dataset", "tune", "merge", "contrast", "quantize", *(["evaluate"] if "evaluate" in raw else [])):
+    for stage in ("profile", "dataset", "tune", "merge", "contrast", "quantize", *(name for name in ("prefer", "evaluate") if name in raw)):
         section = raw.setdefault(stage, {})
         if "base" in raw and isinstance(section, dict):
             section.setdefault("base", raw["base"])
@@ -117,12 +117,9 @@ def load_recipe(path: Path) -> Recipe:
         problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise TrainerError(f"{path}: {problems}") from error
     bases = {recipe.dataset.base, recipe.tune.base, recipe.merge.base, recipe.contrast.base, recipe.quantize.base}
-    if bases | ({recipe.evaluate.base} if recipe.evaluate else set()) != {recipe.base}:
-        raise TrainerError(f"{path}: dataset, tune, merge, contrast, quantize and evaluate need the same base; set 'base' once, at the top")
-    if recipe.prefer and recipe.publish.adapter:
-        raise TrainerError(
-            f"{path}: after prefer there are two adapters, and one is published; set publish.name instead of publish.adapter"
-        )
+    bases |= {section.base for section in (recipe.prefer, recipe.evaluate) if section}
+    if bases != {recipe.base}:
+        raise TrainerError(f"{path}: every stage needs the same base; set 'base' once, at the top")
     home = path.resolve().parent
     return recipe.model_copy(
         update={
@@ -157,40 +154,37 @@ def steps(recipe: Recipe, run: Path) -> list[Step]:
     found += [
         Step("dataset", lambda: dataset(taught, run / "dataset", dealt)),
         Step("tune", lambda: tune(run / "dataset", run / "tune", recipe.tune)),
-        Step("merge", lambda: merge(run / "tune", run / "merge", recipe.merge)),
     ]
-    merged = run / "merge"
+    learnt = "tune"
     if recipe.prefer is not None:
         found += _preferring_steps(recipe, recipe.prefer, taught, run)
-        merged = run / "merge-preferred"
+        learnt = "prefer"
+    found.append(Step("merge", lambda: merge(run / learnt, run / "merge", recipe.merge)))
     if recipe.publish.adapter:
         alone = AdapterSettings(base=recipe.base, cache=recipe.export.cache, sdist=recipe.export.sdist)
-        found.append(Step("export-adapter", lambda: export_adapter(run / "tune", run / "merge", run / "export-adapter", alone)))
+        found.append(Step("export-adapter", lambda: export_adapter(run / learnt, run / "merge", run / "export-adapter", alone)))
     found += [
-        Step("export", lambda: export(merged, run / "dataset", run / "export", recipe.export)),
+        Step("export", lambda: export(run / "merge", run / "dataset", run / "export", recipe.export)),
         Step("quantize", lambda: quantize(run / "export", run / "dataset", run / "quantize", recipe.quantize)),
     ]
     if recipe.evaluate is not None:
         measuring = recipe.evaluate
         found.append(Step("evaluate", lambda: evaluate(_beside_its_base(recipe, run), characters, run / "evaluate", measuring)))
     if recipe.publish.adapter:
-        found.append(Step("publish adapter", lambda: publish_adapter(run, recipe.models, recipe.publish.adapter)))
+        found.append(Step("publish adapter", lambda: publish_adapter(run, learnt, recipe.models, recipe.publish.adapter)))
     house = recipe.publish.characters
     if house is not None:
         found.append(Step("publish characters", lambda: publish_characters(characters, house)))
     if recipe.publish.name:
-        found.append(Step("publish", lambda: publish_model(run, recipe.models, recipe.publish.name, serve=recipe.publish.serve)))
+        found.append(Step("publish", lambda: publish_model(run, learnt, recipe.models, recipe.publish.name, serve=recipe.publish.serve)))
     return found
 
 
 def _preferring_steps(recipe: Recipe, given: PreferSettings, characters: Path, run: Path) -> list[Step]:
-    """What sets characters apart, learnt on top of what was merged."""
-    preferring = given.model_copy(update={"base": str(run / "merge")})
-    again = recipe.merge.model_copy(update={"base": str(run / "merge")})
+    """What sets characters apart, learnt by the adapter that was tuned."""
     return [
         Step("contrast", lambda: contrast(characters, run / "contrast", recipe.contrast)),
-        Step("prefer", lambda: prefer(run / "contrast", run / "prefer", preferring)),
-        Step("merge preferred", lambda: merge(run / "prefer", run / "merge-preferred", again)),
+        Step("prefer", lambda: prefer(run / "contrast", run / "tune", run / "prefer", given)),
     ]
 
 

@@ -1,6 +1,6 @@
 """``troupe-train retrain``: what people agreed to give -> a build that they prefer, or a reason why not.
 
-collect -> dataset -> lessons -> sft -> merged -> prefer -> merge -> export -> quantize -> evaluate (-> judge) -> gate -> publish. It
+collect -> dataset -> lessons -> sft -> prefer -> merge -> export -> quantize -> evaluate (-> judge) -> gate -> publish. It
 continues from the build that is served. Killed at any moment, the same command goes on where it was. Learning again from what people
 wrote and chose in place of a model's replies is what CharacterGLM calls self-refinement (METHODS.md).
 """
@@ -116,10 +116,9 @@ def retrain(
     learnt = lessons(collected, dealt, places.characters, places.data, run / "lessons", base, told, places.memory)
     tell("sft")
     tuned = tune(learnt, run / "sft", _tuning(base, settings))
-    merged = merge(tuned, run / "sft-merged", MergeSettings(base=base))
     tell("prefer")
-    preferred = prefer(learnt, run / "prefer", _preferring(str(merged), settings))
-    whole = merge(preferred, run / "merge", MergeSettings(base=str(merged)))
+    preferred = prefer(learnt, tuned, run / "prefer", _preferring(base, settings))
+    whole = merge(preferred, run / "merge", MergeSettings(base=base))
     tell("export")
     exported = export(whole, dealt, run / "export", places.converter)
     sized = QuantizeSettings(base=base, types=settings.types, rounds=1, threads=settings.threads)
@@ -207,8 +206,6 @@ def _preferring(base: str, settings: RetrainSettings) -> PreferSettings:
             "base": base,
             "method": settings.method,
             "seed": settings.seed,
-            "rank": settings.rank,
-            "alpha": 2 * settings.rank,
             "learning_rate": settings.prefer_rate,
             "beta": settings.beta,
             "epochs": settings.epochs,

@@ -56,6 +56,11 @@ def run_folder(runs: Path, name: str) -> Path:
     return runs / name
 
 
+def learnt_last(run: Path) -> Path:
+    """The stage whose adapter is the run's: ``prefer`` goes on with that of ``tune``."""
+    return run / ("prefer" if (run / "prefer" / MANIFEST).is_file() else "tune")
+
+
 @dataclass(frozen=True, slots=True)
 class StageRow:
     """One line of ``troupe-train runs``."""

@@ -30,14 +30,14 @@ STAGES = (
     StageRow("mix", "own lines and synthesised rows, in proportion", "trainer.mix", "troupe-train mix --run company --preset B"),
     StageRow("dataset", "characters' lines -> samples", "trainer.dataset", "troupe-train dataset --run company --draws 4"),
     StageRow("tune", "samples -> a LoRA adapter", "trainer.tune", "troupe-train tune --run company --threads 2"),
-    StageRow("merge", "base + adapter -> a whole model", "trainer.merge", "troupe-train merge --run company"),
     StageRow(
         "contrast",
         "one question, many answers -> pairs that tell characters apart",
         "trainer.contrast",
         "troupe-train contrast --run company",
     ),
-    StageRow("prefer", "pairs -> a LoRA adapter on a merged model, by DPO", "trainer.preferences", "troupe-train prefer --run company"),
+    StageRow("prefer", "pairs -> the adapter, trained further by DPO", "trainer.preferences", "troupe-train prefer --run company"),
+    StageRow("merge", "base + adapter -> a whole model", "trainer.merge", "troupe-train merge --run company"),
     StageRow("export", "a whole model, or the adapter alone -> GGUF", "trainer.export", "troupe-train export --run company"),
     StageRow("quantize", "GGUF -> the fastest type that keeps what was learnt", "trainer.quantize", "troupe-train quantize --run company"),
     StageRow(

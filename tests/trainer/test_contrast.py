@@ -3,18 +3,18 @@
 import json
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests.trainer.company import MANNERS, QUESTIONS, THOUGHTS, write_company, write_lines
 from trainer.contrast import ContrastSettings, contrast
 from trainer.dataset import DatasetSettings, divide
 from trainer.errors import SourceRefused
-from trainer.manifest import fingerprint
 from trainer.recipe import load_recipe, steps
 from trainer.retrain_lessons import PAIRS, read_pairs
+from trainer.tune import ADAPTER
 
 pytestmark = pytest.mark.trainer
-
-WEIGHTS = "model.safetensors"
 
 
 @pytest.fixture
@@ -63,20 +63,26 @@ def test_a_company_in_which_nobody_is_asked_the_same_is_refused_with_what_to_do(
     assert contrast(company, tmp_path / "contrast", ContrastSettings(base=str(tiny_base), watch=1))
 
 
-def test_a_recipe_learns_from_pairs_between_two_merges(tmp_path, company, tiny_base):
+def test_a_recipe_learns_from_pairs_and_publishes_one_adapter(tmp_path, company, tiny_base, tools):
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(
-        f'name = "apart"\nbase = "{tiny_base}"\ncharacters = "{company}"\n[dataset]\ndraws = 1\nwatch = 1\nfixed = [2, 0]\n'
+        f'name = "apart"\nbase = "{tiny_base}"\ncharacters = "{company}"\nmodels = "gguf"\n[export]\ncache = "{tools}"\n'
+        "[dataset]\ndraws = 1\nwatch = 1\nfixed = [2, 0]\n"
         "[tune]\nwatches = 1\nthreads = 1\nmax_tokens = 2000\n[contrast]\nwatch = 1\nothers = 1\n"
         "[prefer]\nmax_tokens = 4000\nstep_rows = 1\nlearning_rate = 1e-2\nthreads = 1\n"
+        '[publish]\nadapter = "apart-adapter"\n'
     )
     planned = steps(load_recipe(recipe), tmp_path / "run")
-    before_export = planned[: [s.name for s in planned].index("export")]
+    run = tmp_path / "run"
 
-    for step in before_export:
-        step.act()
+    for step in planned:
+        if step.name not in ("export", "quantize"):
+            step.act()
 
-    assert [s.name for s in before_export] == ["dataset", "tune", "merge", "contrast", "prefer", "merge preferred"]
-    figures = json.loads((tmp_path / "run" / "prefer" / "manifest.json").read_text(encoding="utf-8"))["figures"]
-    assert figures["rows"] >= 2
-    assert fingerprint(tmp_path / "run" / "merge" / WEIGHTS) != fingerprint(tmp_path / "run" / "merge-preferred" / WEIGHTS)
+    assert [s.name for s in planned][:6] == ["dataset", "tune", "contrast", "prefer", "merge", "export-adapter"]
+    assert json.loads((run / "prefer" / "manifest.json").read_text(encoding="utf-8"))["figures"]["rows"] >= 2
+    tuned, preferred = (load_file(run / stage / ADAPTER / "adapter_model.safetensors") for stage in ("tune", "prefer"))
+    assert {name: w.shape for name, w in preferred.items()} == {name: w.shape for name, w in tuned.items()}
+    assert any(not torch.equal(w, tuned[name]) for name, w in preferred.items())
+    made_by = json.loads((tmp_path / "gguf" / "apart-adapter.manifest.json").read_text(encoding="utf-8"))["made_by"]
+    assert set(made_by) == {"dataset", "tune", "contrast", "prefer", "export-adapter"}

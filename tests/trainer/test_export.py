@@ -249,8 +249,8 @@ def test_a_type_that_nobody_knows_is_refused(exported, data, tmp_path):
 def test_a_published_model_is_served_and_can_be_rolled_back(quantized, tmp_path):
     models = tmp_path / "gguf"
 
-    publish_model(quantized.parent, models, "company-1", serve=True)
-    placed = publish_model(quantized.parent, models, "company-2", serve=True)
+    publish_model(quantized.parent, "tune", models, "company-1", serve=True)
+    placed = publish_model(quantized.parent, "tune", models, "company-2", serve=True)
 
     assert current_name(models) == "company-2"
     assert check(placed.path).build == placed.build
@@ -261,7 +261,7 @@ def test_a_published_model_is_served_and_can_be_rolled_back(quantized, tmp_path)
 
 
 def test_an_adapter_is_placed_beside_the_models_and_nothing_is_swapped(adapter, tmp_path):
-    placed = publish_adapter(adapter.parent, tmp_path, "starter-adapter")
+    placed = publish_adapter(adapter.parent, "tune", tmp_path, "starter-adapter")
 
     assert placed.path == tmp_path / "starter-adapter.gguf"
     assert json.loads((tmp_path / "starter-adapter.manifest.json").read_text())["prompt_version"] == 1
@@ -283,9 +283,9 @@ def test_characters_of_a_run_come_into_the_house_and_nobody_who_is_there_is_touc
 
 def test_an_unfinished_run_or_a_bad_name_is_not_published(tmp_path, data):
     with pytest.raises(RunRefused, match="run the stages before publish first"):
-        publish_model(tmp_path, tmp_path / "gguf", "company-1", serve=True)
+        publish_model(tmp_path, "tune", tmp_path / "gguf", "company-1", serve=True)
     with pytest.raises(RunRefused, match="cannot be a model's name"):
-        publish_model(tmp_path, tmp_path / "gguf", "../company", serve=True)
+        publish_model(tmp_path, "tune", tmp_path / "gguf", "../company", serve=True)
 
     assert not (tmp_path / "gguf" / "current").exists()
 

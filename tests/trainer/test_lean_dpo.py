@@ -3,7 +3,7 @@
 import pytest
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, get_peft_model
 from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
@@ -23,6 +23,14 @@ def a_pair(prompt, chosen, rejected):
     return {name: torch.randint(3, 40_000, (size,), generator=draw).tolist() for name, size in sizes.items()}
 
 
+def differ(model, seed):
+    """Other weights in the adapter that is trained; in the one that it is compared with, nothing changes."""
+    draw = torch.Generator().manual_seed(seed)
+    for name, weight in model.named_parameters():
+        if "lora_" in name and ".ref." not in name:
+            weight.data = torch.randn(weight.shape, generator=draw) * 0.1
+
+
 class Plain(GivenInOrder, DPOTrainer):
     pass
 
@@ -31,26 +39,31 @@ class Lean(GivenInOrder, LeanDPOTrainer):
     pass
 
 
-@pytest.fixture
-def trainers(tiny_base, tokenizer, tmp_path):
+LORA = LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+
+
+@pytest.fixture(params=["a new adapter", "an adapter that was tuned before"])
+def trainers(request, tiny_base, tokenizer, tmp_path):
     """trl's own and ours, on adapters that have learnt the same something already."""
+    before = request.param == "an adapter that was tuned before"
 
     def made(kind, **more):
+        model = load_model(find_base(str(tiny_base)))
+        if before:
+            model = get_peft_model(model, LORA)
+            differ(model, seed=2)
         trainer = kind(
-            model=load_model(find_base(str(tiny_base))),
+            model=model,
             args=DPOConfig(
                 str(tmp_path), per_device_train_batch_size=1, beta=0.3, loss_type=["sigmoid", "sft"], loss_weights=[1.0, 0.2],
                 max_length=None, report_to="none", use_cpu=True, bf16=False, gradient_checkpointing=False,
             ),
             train_dataset=Dataset.from_list([a_pair(*lengths) for lengths in LENGTHS]),
             processing_class=tokenizer.inner,
-            peft_config=LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM"),
+            peft_config=None if before else LORA,
             **more,
         )  # fmt: skip
-        draw = torch.Generator().manual_seed(1)
-        for name, weight in trainer.model.named_parameters():
-            if "lora_" in name:
-                weight.data = torch.randn(weight.shape, generator=draw) * 0.1
+        differ(trainer.model, seed=1)
         return trainer
 
     return made(Plain), made(Lean, data_collator=collate)

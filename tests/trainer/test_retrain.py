@@ -131,9 +131,9 @@ def test_a_build_from_shuffled_labels_does_not_pass(looped, tools, tmp_path):
     shutil.copytree(run / "lessons", turned)
     rows = [json.loads(line) for line in (turned / PAIRS).read_text().splitlines()]
     (turned / PAIRS).write_text("".join(json.dumps({**r, "chosen": r["rejected"], "rejected": r["chosen"]}) + "\n" for r in rows))
-    base = str(run / "sft-merged")
+    base = str(places.models / "first.gguf")
 
-    bad = prefer(turned, tmp_path / "prefer", PreferSettings(base=base, learning_rate=1e-2, max_tokens=6_000, threads=1))
+    bad = prefer(turned, run / "sft", tmp_path / "prefer", PreferSettings(base=base, learning_rate=1e-2, max_tokens=6_000, threads=1))
     whole = merge(bad, tmp_path / "merge", MergeSettings(base=base))
     new = tmp_path / "new.gguf"
     convert(converter(tools), "convert_hf_to_gguf.py", str(whole), "--outfile", str(new), "--outtype", "f32")
@@ -199,10 +199,10 @@ def test_whoever_withdraws_between_collecting_and_training_is_left_out(taught, p
     assert digest(PEOPLE[0].id) not in json.loads((after / "people.json").read_text())["people"]
 
 
-def test_thumbs_alone_teach_too(taught, tiny_base, tmp_path):
+def test_thumbs_alone_teach_too(taught, tuned, tiny_base, tmp_path):
     settings = PreferSettings(base=str(tiny_base), method="kto", learning_rate=1e-3, max_tokens=2000, threads=1)
 
-    folder = prefer(taught(), tmp_path / "prefer", settings)
+    folder = prefer(taught(), tuned, tmp_path / "prefer", settings)
 
     assert (folder / "adapter" / "adapter_model.safetensors").is_file()
     assert json.loads((folder / "manifest.json").read_text())["figures"]["steps"] >= 1

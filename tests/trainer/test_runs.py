@@ -89,10 +89,10 @@ def test_a_name_that_could_leave_the_folder_is_refused(tmp_path, name):
     [
         ('name = "a"\n[tune]\nlerning_rate = 1', "tune.lerning_rate: Extra inputs are not permitted"),
         ('name = "a"\n[tune]\nrank = 0\n[dataset]\ndraws = "many"', "tune.rank: .*"),
-        ('name = "a"\nbase = "starter"\n[tune]\nbase = "other"', "need the same base"),
+        ('name = "a"\nbase = "starter"\n[tune]\nbase = "other"', "needs the same base"),
         ("name = ", "is not valid TOML"),
         ("[tune]", "name: Field required"),
-        ('name = "a"\n[prefer]\n[publish]\nadapter = "a-adapter"', "set publish.name instead"),
+        ('name = "a"\nbase = "starter"\n[prefer]\nbase = "other"', "needs the same base"),
     ],
 )
 def test_a_recipe_with_a_mistake_is_refused_before_anything_is_done(tmp_path, text, says):
