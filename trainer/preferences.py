@@ -47,7 +47,7 @@ class PreferSettings(Section):
     base: str = STARTER
     method: Literal["dpo", "kto"] = "dpo"
     seed: int = 1
-    learning_rate: float = Field(1e-4, gt=0)
+    learning_rate: float = Field(5e-5, gt=0)  # moves an adapter that was tuned before as far as 1e-4 would a new one
     warmup_share: float = Field(0.1, ge=0, lt=1)
     beta: float = Field(0.1, gt=0)
     keep_weight: float = Field(0.2, ge=0)  # of the chosen reply's own likelihood, which plain DPO lets sink with the rejected one's

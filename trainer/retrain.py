@@ -55,7 +55,7 @@ class RetrainSettings(Section):
     approved_only: bool = False
     draws: int = Field(1, ge=1)  # of the company's lines
     sft_rate: float = Field(1e-4, gt=0)  # a fifth of what the starter was tuned with: it knows its company already
-    prefer_rate: float = Field(1e-4, gt=0)
+    prefer_rate: float = Field(5e-5, gt=0)
     beta: float = Field(0.1, gt=0)
     rank: int = Field(16, ge=1, le=512)
     epochs: int = Field(1, ge=1)  # over the pairs
