@@ -134,7 +134,7 @@ async def test_whoever_has_a_voice_is_heard_and_without_one_there_is_no_button(c
         async with page.expect_response("**/characters/ada/voice?*") as coming:
             await page.click("#hear")
         assert (await coming.value).status == 200
-        await page.wait_for_function("document.getElementById('toast').hidden")
+        await page.locator("#toast").wait_for(state="hidden")
 
 
 @pytest.mark.browser

@@ -154,7 +154,7 @@ async def test_somebody_comes_in_by_the_door_and_is_where_they_wanted_to_go(guar
         await page.goto(f"{guarded.url}/gallery")
         await page.fill("#token", "a wrong one, and a long one")
         await page.press("#token", "Enter")
-        await page.wait_for_function("document.getElementById('refusal').textContent.includes('not the token')")
+        await page.locator("#refusal", has_text="not the token").wait_for()
         await page.fill("#token", VISITOR)
         await page.click("button[type=submit]")
         await page.wait_for_url(f"{guarded.url}/gallery")
