@@ -1,18 +1,14 @@
 """Training from pairs goes on with the adapter that was tuned, against what it was, and after a kill where it had been."""
 
-import os
-import signal
-import subprocess
-import sys
-
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.trainer.killed import kill_after_first_checkpoint
 from trainer.contrast import ContrastSettings, contrast
 from trainer.errors import BaseRefused
 from trainer.preferences import PreferSettings, prefer
-from trainer.tune import ADAPTER, CHECKPOINTS, last_whole_checkpoint
+from trainer.tune import ADAPTER
 
 pytestmark = pytest.mark.trainer
 
@@ -42,17 +38,7 @@ def weights(folder):
 def test_a_killed_run_ends_exactly_where_an_undisturbed_one_does(tmp_path, pairs, tuned, settings):
     """The adapter that it is trained against comes back, too."""
     into = tmp_path / "killed"
-    command = [sys.executable, "-c", PREFER, str(pairs), str(tuned), str(into), settings.model_dump_json()]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    told = []
-    for line in running.stderr:
-        told.append(line)
-        if last_whole_checkpoint(into / CHECKPOINTS) is not None:
-            break
-    os.kill(running.pid, signal.SIGKILL)
-    running.communicate()
-    assert running.returncode == -signal.SIGKILL, "".join(told)
-    assert not (into / "manifest.json").exists()
+    kill_after_first_checkpoint(into, PREFER, pairs, tuned, into, settings.model_dump_json())
 
     undisturbed, resumed = (weights(prefer(pairs, tuned, folder, settings)) for folder in (tmp_path / "undisturbed", into))
 

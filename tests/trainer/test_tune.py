@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import warnings
@@ -15,6 +14,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 
+from tests.trainer.killed import kill_after_first_checkpoint
 from trainer.base import find_base, load_model, load_tokenizer
 from trainer.dataset import TEST, TRAIN, WATCH
 from trainer.errors import BaseRefused, RunRefused, SourceRefused
@@ -121,7 +121,7 @@ tune(Path(sys.argv[1]), Path(sys.argv[2]), TuneSettings.model_validate_json(sys.
 def test_a_run_killed_without_warning_ends_exactly_where_an_undisturbed_one_does(tmp_path, data, tuned, tune_settings):
     """Weights, optimizer, random numbers of the dropout and the order of the data all come back."""
     into = tmp_path / "tune"
-    kill_after_first_checkpoint(data, into, tune_settings)
+    kill_after_first_checkpoint(into, TUNE, data, into, tune_settings.model_dump_json())
 
     tune(data, into, tune_settings)
 
@@ -135,7 +135,7 @@ def test_a_run_killed_without_warning_ends_exactly_where_an_undisturbed_one_does
 def test_a_stopped_run_can_end_with_its_best_checkpoint_and_says_that_it_was_cut_short(tmp_path, data, tuned, tune_settings):
     """Somebody has seen enough, or the held-out loss only rises: what was best so far is kept, honestly labelled."""
     into = tmp_path / "tune"
-    kill_after_first_checkpoint(data, into, tune_settings)
+    kill_after_first_checkpoint(into, TUNE, data, into, tune_settings.model_dump_json())
 
     keep_best(into)
 
@@ -146,20 +146,6 @@ def test_a_stopped_run_can_end_with_its_best_checkpoint_and_says_that_it_was_cut
     assert keep_best(into) == into
     with pytest.raises(RunRefused, match="no checkpoint was written yet"):
         keep_best(tmp_path / "nothing")
-
-
-def kill_after_first_checkpoint(data, into, settings):
-    command = [sys.executable, "-c", TUNE, str(data), str(into), settings.model_dump_json()]
-    running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-    told = []
-    for line in running.stderr:
-        told.append(line)
-        if last_whole_checkpoint(into / CHECKPOINTS) is not None:
-            break
-    os.kill(running.pid, signal.SIGKILL)
-    running.communicate()
-    assert running.returncode == -signal.SIGKILL, "".join(told)
-    assert not (into / "manifest.json").exists()
 
 
 def test_two_processes_take_the_same_steps_as_one_with_twice_the_rows(tmp_path, data, tune_settings):
